@@ -1,0 +1,56 @@
+# The rules that every target of the project follows.
+
+# Compile options: warnings are errors; sanitizers as configured.
+add_library(oncegate_options INTERFACE)
+target_compile_options(oncegate_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
+  -fno-omit-frame-pointer)
+# GCC 12 sees overlapping copies in `"literal" + std::string` that are not there (GCC bug 105651).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(oncegate_options INTERFACE -Wno-restrict)
+endif()
+target_include_directories(oncegate_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+if(ONCEGATE_SANITIZE)
+  list(JOIN ONCEGATE_SANITIZE "," sanitizers)
+  target_compile_options(oncegate_options INTERFACE -fsanitize=${sanitizers} -fno-sanitize-recover=all)
+  target_link_options(oncegate_options INTERFACE -fsanitize=${sanitizers})
+else()
+  target_compile_options(oncegate_options INTERFACE $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+  target_compile_options(oncegate_options INTERFACE -fstack-protector-strong)
+endif()
+
+# oncegate_room(NAME SOURCES ... DEPS rooms... LIBS external...)
+# One folder of src/ as one static library. DEPS are other rooms, LIBS are external libraries, used in .cc files only.
+function(oncegate_room name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_library(oncegate_${name} STATIC ${ARG_SOURCES})
+  list(TRANSFORM ARG_DEPS PREPEND oncegate_)
+  target_link_libraries(oncegate_${name} PUBLIC oncegate_options ${ARG_DEPS} PRIVATE ${ARG_LIBS})
+endfunction()
+
+# oncegate_test(NAME SOURCES ... DEPS rooms... LIBS external...)
+# One GoogleTest program; each of its tests is a CTest test.
+function(oncegate_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LIBS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  list(TRANSFORM ARG_DEPS PREPEND oncegate_)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE oncegate_options ${ARG_DEPS} ${ARG_LIBS} GTest::gtest_main GTest::gmock)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# oncegate_bench(NAME SOURCES ... DEPS rooms...): one Google Benchmark program, also run for a moment inside the tests so that it never rots.
+function(oncegate_bench name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  list(TRANSFORM ARG_DEPS PREPEND oncegate_)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE oncegate_options ${ARG_DEPS} ${ARG_LIBS} benchmark::benchmark benchmark::benchmark_main)
+  if(ONCEGATE_TESTS)
+    add_test(NAME bench.${name} COMMAND ${name} --benchmark_min_time=0.001)
+    set_tests_properties(bench.${name} PROPERTIES TIMEOUT 120)
+  endif()
+endfunction()

@@ -1,0 +1,64 @@
+#include "core/record.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+
+namespace oncegate {
+namespace {
+
+std::string_view Bytes(const std::array<uint8_t, 16>& array) {
+  return {reinterpret_cast<const char*>(array.data()), array.size()};
+}
+
+}  // namespace
+
+RecordId NewRecordId() {
+  RecordId id{};
+  RandomBytes(id.data(), id.size());
+  id[6] = static_cast<uint8_t>((id[6] & 0x0f) | 0x40);  // RFC 9562 section 5.4: version 4
+  id[8] = static_cast<uint8_t>((id[8] & 0x3f) | 0x80);  // and its variant
+  return id;
+}
+
+Token NewToken() {
+  Token token{};
+  RandomBytes(token.data(), token.size());
+  return token;
+}
+
+std::string FormatUuid(const RecordId& id) {
+  std::string hex = ToHex(Bytes(id));
+  for (const size_t position : {8U, 13U, 18U, 23U}) hex.insert(position, 1, '-');
+  return hex;
+}
+
+std::string FormatToken(const Token& token) { return ToHex(Bytes(token)); }
+
+bool ParseToken(std::string_view text, Token* token) {
+  std::string bytes;
+  if (text.size() != 2 * token->size() || !FromHex(text, &bytes)) return false;
+  std::copy(bytes.begin(), bytes.end(), token->begin());
+  return true;
+}
+
+std::string_view RecordStateName(RecordState state) {
+  switch (state) {
+    case RecordState::kInProgress:
+      return "in_progress";
+    case RecordState::kCompleted:
+      return "completed";
+    case RecordState::kUnknown:
+      return "unknown";
+  }
+  return "unknown";
+}
+
+std::optional<RecordState> ParseRecordState(std::string_view name) {
+  for (const RecordState state : {RecordState::kInProgress, RecordState::kCompleted, RecordState::kUnknown}) {
+    if (RecordStateName(state) == name) return state;
+  }
+  return std::nullopt;
+}
+
+}  // namespace oncegate

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/error.h"
+
+namespace oncegate::http {
+
+inline constexpr size_t kHeadBytesMax = 16 * 1024;
+inline constexpr size_t kFieldsMax = 100;
+// Applications may set more cookies and links than senders send headers.
+inline constexpr size_t kResponseHeadBytesMax = 64 * 1024;
+inline constexpr size_t kResponseFieldsMax = 500;
+
+enum class Version : uint8_t { kHttp10, kHttp11 };
+
+struct Field {
+  std::string_view name;   // as received
+  std::string_view value;  // as received, less surrounding spaces and tabs
+};
+
+// Whether two field names, or two tokens, are the same (ASCII case does not matter).
+bool EqualsIgnoreCase(std::string_view a, std::string_view b);
+
+// How the end of a message's body is known.
+enum class Framing : uint8_t {
+  kNone,           // no body
+  kContentLength,  // content_length() bytes
+  kChunked,
+  kUntilClose,     // responses only
+};
+
+// The field section of a message, owned: views it hands out stay valid as long as it lives, also after a move.
+class Fields {
+ public:
+  [[nodiscard]] size_t size() const { return spans_.size(); }
+  [[nodiscard]] Field operator[](size_t i) const;
+  // The value of the first field of that name, and how many there are.
+  [[nodiscard]] std::optional<std::string_view> Find(std::string_view name) const;
+  [[nodiscard]] size_t Count(std::string_view name) const;
+  // Whether a field of that comma-separated list type has the token, in any of its lines ("Connection", "close").
+  [[nodiscard]] bool HasToken(std::string_view name, std::string_view token) const;
+
+ private:
+  friend class HeadParser;
+  struct Span {
+    uint32_t name;
+    uint32_t name_size;
+    uint32_t value;
+    uint32_t value_size;
+  };
+  std::string bytes_;
+  std::vector<Span> spans_;
+};
+
+struct RequestHead {
+  std::string method;
+  // Path and query as received (an absolute target less scheme and authority; "*" for OPTIONS).
+  std::string target;
+  Version version = Version::kHttp11;
+  Fields fields;
+  Framing framing = Framing::kNone;  // kNone, kContentLength or kChunked
+  uint64_t content_length = 0;
+  bool keep_alive = true;        // the client will read another answer on this connection
+  bool expect_continue = false;  // the client waits for 100 before it sends the body
+
+  [[nodiscard]] std::string_view path() const;  // target up to '?'
+};
+
+struct ResponseHead {
+  int status = 0;
+  std::string reason;
+  Version version = Version::kHttp11;
+  Fields fields;
+  Framing framing = Framing::kNone;
+  uint64_t content_length = 0;
+  bool keep_alive = true;  // the connection can carry another request once the body is read
+};
+
+enum class ParseState : uint8_t { kNeedMore, kDone, kError };
+
+// Reads the head of one message from a growing buffer, by the strict rules of the contract (section 7; RFC 9112 with
+// every leniency that has led to request smuggling left out). Bytes are vetted as they come: a head that is already
+// wrong is refused before its end, and the verdict does not depend on how the bytes were split. Not thread-safe; one
+// object a message.
+class HeadParser {
+ public:
+  // `input` is everything received of this message so far, and begins with the same bytes at every call. On kDone
+  // `consumed()` bytes of it were the head. On kError `error()` says why; the connection must be closed.
+  // A refused request carries bad-request or head-too-large. A refused response carries upstream-broken.
+  ParseState ParseRequest(std::string_view input, RequestHead* head);
+  // `request_method` is needed to know whether a body follows (HEAD). Interim (1xx) heads are returned like others,
+  // with framing kNone.
+  ParseState ParseResponse(std::string_view input, std::string_view request_method, ResponseHead* head);
+
+  [[nodiscard]] size_t consumed() const { return consumed_; }
+  [[nodiscard]] const Error& error() const { return error_; }
+
+ private:
+  struct Limits {
+    size_t bytes_max;
+    size_t fields_max;
+  };
+  ParseState Scan(std::string_view input, const Limits& limits);
+  ParseState Fail(ErrorCode code, std::string detail);
+
+  size_t scanned_ = 0;      // bytes of the input that were looked at for line ends
+  size_t line_start_ = 0;
+  size_t lines_ = 0;
+  size_t consumed_ = 0;
+  Error error_;
+};
+
+// Fields that concern one connection only (RFC 9110 section 7.6.1) and are not passed on: Connection and what it names,
+// Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade.
+bool IsHopByHop(std::string_view name, const Fields& fields);
+
+}  // namespace oncegate::http

@@ -1,0 +1,169 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "core/decide.h"
+#include "core/record.h"
+
+namespace oncegate {
+
+// How much of a record a reader wants. kReplay leaves out what only people look at (request, labels), and is what the
+// replay lane asks for.
+enum class RecordParts : uint8_t { kReplay, kAll };
+
+// A claim to be made. The fields have the meaning of those of Record.
+struct ClaimRequest {
+  ScopedKey key;
+  std::string type;
+  ClaimOwner owner = ClaimOwner::kGateway;
+  int64_t ttl_ms = 0;
+  bool hold_unknown = true;
+  int64_t lease_ms = 0;  // sidecar claims: how long the claim lives unrenewed
+  LeaseExpiry on_lease_expiry = LeaseExpiry::kHold;
+  std::string source_ip;
+  Labels labels;
+  std::optional<StoredRequest> request;
+  // Until when the request's body is surely needed if all goes well, counted from now: the longest execution plus
+  // ttl_ms. A hint for where the store puts the body; an unknown outcome keeps it longer by itself.
+  int64_t request_body_needed_ms = 0;
+};
+
+// The claim was made: whoever holds the token may settle it.
+struct Claimed {
+  Token token{};
+  uint32_t attempt = 1;
+  RecordId id{};
+  int64_t lease_expires_at_ms = kNever;
+};
+
+// The claim was not made: why, and the record that stands in the way (RecordParts::kReplay).
+struct Refused {
+  Decision decision;  // never Execute
+  Record record;
+};
+
+using ClaimResult = std::variant<Claimed, Refused>;
+
+struct ListFilter {
+  std::string scope;   // empty: all
+  std::string type;    // empty: all
+  std::string prefix;  // of the key; empty: all
+  std::optional<RecordState> state;
+  std::optional<std::pair<std::string, std::string>> label;  // name and value
+};
+
+struct RecordPage {
+  std::vector<Record> records;  // newest first, RecordParts::kAll without bodies of requests and responses
+  std::string next_cursor;      // empty: this was the last page
+};
+
+struct TypeCount {
+  std::string type;
+  uint64_t active = 0;
+  uint64_t expired = 0;
+};
+
+struct ExpiringCount {
+  int64_t until_ms = 0;  // records that expire before this moment and are in no earlier bucket
+  uint64_t count = 0;
+};
+
+struct StoreStats {
+  int64_t now_ms = 0;
+  // active = completed + in progress + unknown, less what has expired; expired = not yet removed by a cleanup.
+  uint64_t active = 0;
+  uint64_t expired = 0;
+  uint64_t in_progress = 0;
+  uint64_t completed = 0;
+  uint64_t unknown = 0;
+  std::vector<TypeCount> by_type;       // most active first
+  std::vector<ExpiringCount> expiring;  // by time
+  bool exact = false;                   // false while the counts are still being read after a start
+  uint64_t disk_bytes = 0;
+  uint64_t wal_bytes = 0;
+  uint64_t memory_bytes = 0;
+};
+
+struct CleanupReport {
+  uint64_t removed = 0;
+  uint64_t bytes_reclaimed = 0;
+  int64_t duration_ms = 0;
+};
+
+struct CleanupTotals {
+  int64_t last_run_at_ms = 0;  // stored time; 0: never since the start
+  uint64_t runs = 0;
+  uint64_t removed_total = 0;
+  uint64_t bytes_reclaimed_total = 0;
+  std::string last_error;  // empty: the last run succeeded
+};
+
+// Remembers which keys were claimed and how they ended. The promise of the whole program rests on it: a call that
+// returned OK is as durable as the store was opened to be, and a call that failed changed nothing, except where the
+// method says "unclear".
+//
+// Thread-safe. Written so that a database for several nodes could implement it: every method is one atomic step on one
+// key; whoever settles a claim shows its token; nothing depends on locks held between calls.
+//
+// Time is "stored time": milliseconds that start at the later of the calendar clock and the last time saved, and then
+// follow the steady clock, so that moving the calendar clock neither drops live keys nor keeps expired ones.
+//
+// Errors: Unavailable (disk error; a later call may work), NoSpace, Corruption (the bytes read are not those written;
+// the message names the file where it is known). Conflict only where said.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  [[nodiscard]] virtual int64_t NowMs() const = 0;
+
+  // The live record of a key; nothing if it was never claimed, was released, or has expired, whatever is still on disk.
+  virtual Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) = 0;
+
+  // Decides (core/decide.h) on the key's record and, if the decision is Execute, claims the key: atomically with
+  // respect to every other call for the same key. The claim, with the request, is durable on return.
+  // REQUIRES for gateway claims: the caller is the only one in its process who may execute this key (it holds the
+  // key's permit), so that a record in progress by a gateway has lost its owner.
+  // On an error the claim may or may not be on disk (unclear); nobody may act on it, and if it is, it will be found
+  // unknown.
+  virtual Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts) = 0;
+
+  // Ends a claim. All return Conflict, and change nothing, if `token` no longer holds the key.
+  // Complete: stores the outcome; the record expires ttl_ms (of the claim) from now. Durable on return.
+  virtual Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) = 0;
+  // Release: forgets the key; the next delivery is executed as a first one.
+  virtual Status Release(const ScopedKey& key, const Token& token) = 0;
+  // MarkUnknown: the work may or may not have been done. Held records never expire; others after ttl_ms.
+  virtual Status MarkUnknown(const ScopedKey& key, const Token& token) = 0;
+
+  // Forgets a key by an operator's hand, whoever holds it. Conflict, and nothing changes, if a claim on it is alive and
+  // `force` is false: by its lease, or, for gateway claims, if `in_flight` says so. True if there was a live record.
+  virtual Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) = 0;
+
+  // Adds to the (approximate) count of replays. Keys without a live record are left alone.
+  virtual Status AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) = 0;
+
+  // A page of live records, newest first. `cursor` is empty or the next_cursor of the page before; a cursor that is
+  // neither is InvalidArgument. A page may hold fewer than `limit` records and still have a next one: the work for one
+  // page is bounded. 1 <= limit <= kListLimitMax.
+  static constexpr size_t kListLimitMax = 1000;
+  virtual Result<RecordPage> List(const ListFilter& filter, const std::string& cursor, size_t limit) = 0;
+
+  // Answered from counters and the index of expiry times, however many records there are.
+  virtual Result<StoreStats> Stats() = 0;
+
+  // Removes what has expired now, all of it, and gives the disk space back. Calls are made one after another.
+  virtual Result<CleanupReport> Cleanup() = 0;
+  [[nodiscard]] virtual CleanupTotals Cleanups() const = 0;
+
+  // OK if claims could be written now; else why not.
+  virtual Status CheckWritable() = 0;
+};
+
+}  // namespace oncegate

@@ -1,0 +1,93 @@
+#include "webhook/json_pointer.h"
+
+#include <simdjson.h>
+
+namespace oncegate {
+namespace {
+
+// One a thread: a parser keeps its buffers, and making one costs more than parsing a small webhook.
+struct Parsers {
+  simdjson::dom::parser whole;
+  simdjson::ondemand::parser lazy;
+};
+
+// simdjson gives the token of a number together with the blanks behind it.
+std::string_view TrimEnd(std::string_view token) {
+  const size_t last = token.find_last_not_of(" \t\r\n");
+  return last == std::string_view::npos ? std::string_view() : token.substr(0, last + 1);
+}
+
+size_t SkipDigits(std::string_view text, size_t i) {
+  while (i < text.size() && text[i] >= '0' && text[i] <= '9') ++i;
+  return i;
+}
+
+// The number grammar of RFC 8259 section 6.
+bool IsJsonNumber(std::string_view text) {
+  size_t i = !text.empty() && text[0] == '-' ? 1 : 0;
+  const size_t integer = i;
+  i = SkipDigits(text, i);
+  if (i == integer || (text[integer] == '0' && i > integer + 1)) return false;
+  if (i < text.size() && text[i] == '.') {
+    const size_t fraction = ++i;
+    i = SkipDigits(text, i);
+    if (i == fraction) return false;
+  }
+  if (i < text.size() && (text[i] == 'e' || text[i] == 'E')) {
+    ++i;
+    if (i < text.size() && (text[i] == '+' || text[i] == '-')) ++i;
+    const size_t exponent = i;
+    i = SkipDigits(text, i);
+    if (i == exponent) return false;
+  }
+  return i == text.size();
+}
+
+std::optional<std::string> ScalarAt(simdjson::ondemand::document& document, const JsonPointer& pointer) {
+  simdjson::ondemand::value value;
+  if (document.at_pointer(pointer.text()).get(value) != simdjson::SUCCESS) return std::nullopt;
+  simdjson::ondemand::json_type type{};
+  if (value.type().get(type) != simdjson::SUCCESS) return std::nullopt;
+  if (type == simdjson::ondemand::json_type::number) {
+    const std::string_view number = TrimEnd(value.raw_json_token());
+    return IsJsonNumber(number) ? std::optional(std::string(number)) : std::nullopt;
+  }
+  if (type != simdjson::ondemand::json_type::string) return std::nullopt;
+  std::string_view text;
+  if (value.get_string().get(text) != simdjson::SUCCESS) return std::nullopt;
+  return std::string(text);
+}
+
+}  // namespace
+
+Result<JsonPointer> JsonPointer::Parse(std::string_view text) {
+  if (text.empty() || text.front() != '/')
+    return InvalidArgument("'" + std::string(text) + "' is not a JSON pointer; one begins with '/', like /data/id");
+  if (text.size() > kBytesMax) return InvalidArgument("a JSON pointer may have at most 512 characters");
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '~' && (i + 1 == text.size() || (text[i + 1] != '0' && text[i + 1] != '1')))
+      return InvalidArgument("'" + std::string(text) + "': in a JSON pointer '~' stands only before 0 or 1");
+  }
+  return JsonPointer(std::string(text));
+}
+
+std::vector<std::optional<std::string>> ExtractJson(std::string_view body, std::span<const JsonPointer> pointers) {
+  std::vector<std::optional<std::string>> values(pointers.size());
+  if (pointers.empty() || body.empty()) return values;
+  thread_local Parsers parsers;
+  const simdjson::padded_string padded(body);
+  // The lazy parser would stop at the value and never see that the rest is broken, where the application's parser will.
+  // Only numbers beyond 64 bits are let through: they are valid JSON that this parser cannot hold.
+  simdjson::dom::element whole;
+  const simdjson::error_code error = parsers.whole.parse(padded).get(whole);
+  if (error != simdjson::SUCCESS && error != simdjson::NUMBER_ERROR) return values;
+  simdjson::ondemand::document document;
+  if (parsers.lazy.iterate(padded).get(document) != simdjson::SUCCESS) return values;
+  for (size_t i = 0; i < pointers.size(); ++i) {
+    document.rewind();
+    values[i] = ScalarAt(document, pointers[i]);
+  }
+  return values;
+}
+
+}  // namespace oncegate
