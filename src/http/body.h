@@ -34,19 +34,38 @@ class BodyReader {
   [[nodiscard]] const Error& error() const { return error_; }
 
  private:
-  enum class Step : uint8_t { kSizeLine, kData, kDataEnd, kTrailerLine };
+  enum class Step : uint8_t {
+    kSize,
+    kExtension,
+    kSizeLf,
+    kData,
+    kDataCr,
+    kDataLf,
+    kTrailerStart,
+    kTrailerName,
+    kTrailerValue,
+    kTrailerLf,
+    kEndLf,
+  };
 
-  ParseState ReadCounted(std::string_view input, size_t* used, std::string* out);
+  size_t TakeData(std::string_view input, std::string* out);
   ParseState ReadChunked(std::string_view input, size_t* used, std::string* out);
-  ParseState Fail(std::string detail);
+  void TakeFraming(char c);
+  void TakeSizeLine(char c);
+  void TakeTrailer(char c);
+  void Expect(char c, char wanted, Step next, std::string_view otherwise);
+  void Fail(std::string_view detail);
 
   Framing framing_ = Framing::kNone;
+  Step step_ = Step::kSize;
+  bool done_ = true;
+  bool failed_ = false;
+  int digits_ = 0;     // of the chunk size, so far
   uint64_t left_ = 0;  // of the counted body, or of the current chunk
   uint64_t delivered_ = 0;
-  bool done_ = true;
-  Step step_ = Step::kSizeLine;
-  std::string line_;  // a chunk-size or trailer line, as far as it has come
+  size_t line_bytes_ = 0;  // of the current chunk-size line
   size_t trailer_bytes_ = 0;
+  size_t trailer_fields_ = 0;
   Error error_;
 };
 

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "core/decide.h"
+#include "gateway/exchange.h"
+#include "gateway/gateway.h"
+#include "gateway/in_flight_table.h"
+#include "gateway/route.h"
+#include "store/store.h"
+
+namespace oncegate {
+
+// One request on its way through the gateway: what is known of it so far. Owned by whoever has it in hand: the thread
+// of a phase, the pool's queue, or the in-flight table while it waits.
+class Delivery final : public Waiter {
+ public:
+  enum class Plan : uint8_t {
+    kPass,         // a method that is not de-duplicated
+    kUnkeyed,      // no key, and the policy is to forward all the same
+    kExecute,      // claim, forward, remember
+    kUnprotected,  // the store cannot answer, and the policy is to forward all the same
+  };
+
+  Delivery(Gateway& gateway, std::shared_ptr<const Route> route, InboundRequest request,
+           std::unique_ptr<ReplyChannel> channel);
+  ~Delivery() override;
+  Delivery(const Delivery&) = delete;
+  Delivery& operator=(const Delivery&) = delete;
+
+  [[nodiscard]] bool Gone() const override { return channel->ClientGone(); }
+  void Wake(std::unique_ptr<Waiter> self, WakeReason reason) override;
+
+  // The fingerprint to compare with the record's: made by the record's own recipe, if that is another.
+  void CompareBy(const Record& record);
+
+  Gateway& gateway;
+  const std::shared_ptr<const Route> route;
+  const InboundRequest request;
+  const std::unique_ptr<ReplyChannel> channel;
+
+  Plan plan = Plan::kPass;
+  ScopedKey key;
+  std::string type;
+  Labels labels;
+  RequestFacts facts;
+  int64_t wait_until_ms = 0;  // steady clock: the end of this request's one wait budget
+  bool waited = false;
+  std::optional<InFlightTable::Permit> permit;
+  std::optional<Claimed> claim;
+};
+
+}  // namespace oncegate

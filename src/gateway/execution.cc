@@ -1,0 +1,220 @@
+// The part of a request's life that holds a forwarding slot: claim, forward, store the outcome, answer.
+
+#include <utility>
+
+#include "gateway/delivery.h"
+#include "gateway/gateway.h"
+#include "gateway/messages.h"
+#include "gateway/response_collector.h"
+
+namespace oncegate {
+namespace {
+
+using http::ErrorCode;
+
+// Answers to requests that are not remembered are gathered up to here, so that a small one goes out in one piece.
+constexpr int64_t kPassedKeepBytesMax = 64 * 1024;
+
+enum class Verdict : uint8_t { kFinal, kRelease, kUnknown };
+
+Verdict Judge(const Route& route, const http::ResponseHead& head) {
+  const auto store = head.fields.Find(kStoreField);
+  if (store && http::EqualsIgnoreCase(*store, "no")) return Verdict::kRelease;
+  if (route.unknown_status.Contains(head.status)) return Verdict::kUnknown;
+  return route.final_status.Contains(head.status) ? Verdict::kFinal : Verdict::kRelease;
+}
+
+ErrorCode ErrorOf(ForwardEnd end) {
+  switch (end) {
+    case ForwardEnd::kNotSent:
+      return ErrorCode::kUpstreamUnreachable;
+    case ForwardEnd::kTimedOut:
+      return ErrorCode::kUpstreamTimeout;
+    case ForwardEnd::kAnswered:
+    case ForwardEnd::kBroken:
+    case ForwardEnd::kStopped:
+      break;
+  }
+  return ErrorCode::kUpstreamBroken;
+}
+
+}  // namespace
+
+void Gateway::Run(DeliveryPtr delivery) {
+  switch (delivery->plan) {
+    case Delivery::Plan::kPass:
+    case Delivery::Plan::kUnkeyed:
+      return Pass(*delivery);
+    case Delivery::Plan::kExecute:
+    case Delivery::Plan::kUnprotected:
+      return Execute(*delivery);
+  }
+}
+
+void Gateway::Pass(Delivery& delivery) {
+  const Outcome outcome = delivery.plan == Delivery::Plan::kUnkeyed ? Outcome::kUnkeyed : Outcome::kPassed;
+  const InboundRequest& request = delivery.request;
+  ResponseCollector collector({.request_method = request.head.method,
+                               .outcome = outcome,
+                               .keep_bytes_max = kPassedKeepBytesMax,
+                               .keyed = false},
+                              *delivery.channel, memory_);
+  const ForwardResult result = upstream_.Forward({.method = request.head.method,
+                                                  .head = OutboundHead(*delivery.route, request, nullptr),
+                                                  .body = request.body,
+                                                  .total_timeout_ms = 0,
+                                                  .idle_timeout_ms = delivery.route->upstream_timeout_ms},
+                                                 collector);
+  if (result.end == ForwardEnd::kAnswered) {
+    counters_.Add(outcome);
+    return collector.Finish();
+  }
+  AnswerForwardError(delivery, result, collector);
+}
+
+void Gateway::Execute(Delivery& delivery) {
+  if (delivery.plan == Delivery::Plan::kExecute && !ClaimKey(delivery)) return;
+  const bool claimed = delivery.claim.has_value();
+  const InboundRequest& request = delivery.request;
+  const KeyedFields keyed{delivery.key.key(), claimed ? delivery.claim->attempt : 1};
+  ResponseCollector collector({.request_method = request.head.method,
+                               .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
+                               .keep_bytes_max = delivery.route->max_stored_body,
+                               .keyed = true},
+                              *delivery.channel, memory_);
+  const ForwardResult result = upstream_.Forward({.method = request.head.method,
+                                                  .head = OutboundHead(*delivery.route, request, &keyed),
+                                                  .body = request.body,
+                                                  .total_timeout_ms = delivery.route->upstream_timeout_ms,
+                                                  .idle_timeout_ms = delivery.route->upstream_timeout_ms},
+                                                 collector);
+  Settle(delivery, result, collector);
+}
+
+// False: the claim was not made, and the client has its answer.
+bool Gateway::ClaimKey(Delivery& delivery) {
+  const Route& route = *delivery.route;
+  ClaimRequest claim{.key = delivery.key,
+                     .type = delivery.type,
+                     .ttl_ms = route.ttl_ms,
+                     .hold_unknown = route.on_unknown == UnknownPolicy::kHold,
+                     .source_ip = delivery.request.client_ip,
+                     .labels = delivery.labels,
+                     .request = RequestToStore(route, delivery.request),
+                     .request_body_needed_ms = route.upstream_timeout_ms + route.ttl_ms};
+  Result<ClaimResult> result = store_.Claim(claim, delivery.facts);
+  if (!result.ok()) {
+    LogStoreError(delivery, result.status());
+    if (route.on_store_error == StoreErrorPolicy::kForward) return true;
+    Refuse(delivery, ErrorCode::kStoreUnavailable, "The store cannot take a claim now; nothing was executed.");
+    return false;
+  }
+  if (auto* refused = std::get_if<Refused>(&*result)) {
+    AnswerDecision(delivery, refused->decision, &refused->record);
+    return false;
+  }
+  delivery.claim = std::get<Claimed>(*result);
+  logger_.Log(LogLevel::kInfo, LogEvent::kKeyNew, "idempotency key is new",
+              {{"scope", delivery.key.scope()},
+               {"key", delivery.key.key()},
+               {"type", std::string_view(delivery.type)},
+               {"attempt", static_cast<int64_t>(delivery.claim->attempt)}});
+  return true;
+}
+
+void Gateway::Settle(Delivery& delivery, const ForwardResult& result, ResponseCollector& collector) {
+  Ending ending = Ending::kUnknown;
+  switch (result.end) {
+    case ForwardEnd::kAnswered:
+      return SettleAnswered(delivery, collector);
+    case ForwardEnd::kNotSent:
+      ending = StoreRelease(delivery, result.detail);
+      break;
+    case ForwardEnd::kTimedOut:
+    case ForwardEnd::kBroken:
+    case ForwardEnd::kStopped:
+      ending = StoreUnknown(delivery, result.detail);
+      break;
+  }
+  AnswerForwardError(delivery, result, collector);
+  EndPermit(delivery, ending);
+}
+
+void Gateway::SettleAnswered(Delivery& delivery, ResponseCollector& collector) {
+  const Verdict verdict = Judge(*delivery.route, *collector.head());
+  Ending ending = Ending::kForgot;
+  switch (verdict) {
+    case Verdict::kFinal:
+      ending = StoreOutcome(delivery, collector);
+      break;
+    case Verdict::kUnknown:
+      ending = StoreUnknown(delivery, "the application's status says so");
+      break;
+    case Verdict::kRelease:
+      ending = StoreRelease(delivery, "the application's answer is not final");
+      break;
+  }
+  counters_.Add(delivery.claim ? Outcome::kExecuted : Outcome::kUnprotected);
+  // The client whose request it was comes before those who waited, unless it reads slowly.
+  if (!collector.flowing()) collector.Finish();
+  EndPermit(delivery, ending);
+  if (collector.flowing()) collector.Finish();
+}
+
+Ending Gateway::StoreOutcome(Delivery& delivery, const ResponseCollector& collector) {
+  // Executed without a claim: there is nothing to replay, and those who waited must not execute it again.
+  if (!delivery.claim) return Ending::kUnknown;
+  const bool kept = !collector.flowing();
+  StoredResponse response = ResponseToStore(*collector.head(), kept ? collector.body() : std::string(), kept);
+  const Status status = store_.Complete(delivery.key, delivery.claim->token, response);
+  if (status.ok()) return Ending::kSettled;
+  LogStoreError(delivery, status);
+  // The client gets its answer all the same; until a later write succeeds nobody may execute the key again.
+  if (status.code() != StatusCode::kConflict)
+    housekeeper_.StoreLater({delivery.key, delivery.claim->token, std::move(response)});
+  return Ending::kUnknown;
+}
+
+Ending Gateway::StoreUnknown(Delivery& delivery, std::string_view reason) {
+  if (!delivery.claim) return Ending::kUnknown;
+  const Status status = store_.MarkUnknown(delivery.key, delivery.claim->token);
+  // If it cannot be written the record says in progress, without a permit: that is unknown as well.
+  if (!status.ok()) LogStoreError(delivery, status);
+  logger_.Log(LogLevel::kWarn, LogEvent::kUnknownHeld, "the outcome of an execution is unknown",
+              {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}});
+  return Ending::kUnknown;
+}
+
+Ending Gateway::StoreRelease(Delivery& delivery, std::string_view reason) {
+  if (!delivery.claim) return Ending::kForgot;
+  const Status status = store_.Release(delivery.key, delivery.claim->token);
+  if (!status.ok() && status.code() != StatusCode::kConflict) {
+    LogStoreError(delivery, status);
+    housekeeper_.StoreLater({delivery.key, delivery.claim->token, std::nullopt});
+  }
+  logger_.Log(LogLevel::kInfo, LogEvent::kReleased, "the key is released: a retry will be executed",
+              {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}});
+  return Ending::kForgot;
+}
+
+void Gateway::EndPermit(Delivery& delivery, Ending ending) {
+  if (delivery.permit) delivery.permit->End(ending);
+  delivery.permit.reset();
+}
+
+void Gateway::AnswerForwardError(Delivery& delivery, const ForwardResult& result, const ResponseCollector& collector) {
+  const ErrorCode code = ErrorOf(result.end);
+  logger_.Log(LogLevel::kWarn, LogEvent::kError, "error in idempotency gateway: the application did not answer",
+              {{"outcome", http::ErrorName(code)},
+               {"reason", result.detail},
+               {"scope", delivery.key.scope()},
+               {"key", delivery.key.key()}});
+  // An answer that has begun cannot become another one: dropping the channel closes the client's connection.
+  if (collector.flowing()) {
+    counters_.Add(code);
+    return;
+  }
+  SendProblem(delivery, code, result.detail);
+}
+
+}  // namespace oncegate

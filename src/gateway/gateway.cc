@@ -1,0 +1,266 @@
+#include "gateway/gateway.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/hash.h"
+#include "gateway/delivery.h"
+#include "gateway/identify.h"
+#include "gateway/messages.h"
+
+namespace oncegate {
+namespace {
+
+using http::ErrorCode;
+
+// Seconds after which a refused sender may usefully come back.
+std::optional<int> RetryAfter(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInFlight:
+    case ErrorCode::kOverloaded:
+      return 1;
+    case ErrorCode::kStoreUnavailable:
+    case ErrorCode::kDraining:
+    case ErrorCode::kUpstreamUnreachable:
+      return 5;
+    case ErrorCode::kOutcomeUnknown:
+      return 60;  // until somebody settles it
+    default:
+      return std::nullopt;
+  }
+}
+
+std::string HashKey(const InboundRequest& request) {
+  const Fingerprint digest = MakeFingerprint(FingerprintRecipe::kWholeRequest,
+                                             {request.head.method, request.head.target, request.body});
+  return "sha256:" + ToHex({reinterpret_cast<const char*>(digest.digest.data()), digest.digest.size()});
+}
+
+bool IsOneOf(std::string_view method, const std::vector<std::string>& methods) {
+  return std::find(methods.begin(), methods.end(), method) != methods.end();
+}
+
+}  // namespace
+
+Delivery::Delivery(Gateway& the_gateway, std::shared_ptr<const Route> the_route, InboundRequest the_request,
+                   std::unique_ptr<ReplyChannel> the_channel)
+    : gateway(the_gateway),
+      route(std::move(the_route)),
+      request(std::move(the_request)),
+      channel(std::move(the_channel)) {
+  gateway.in_flight_.fetch_add(1, std::memory_order_relaxed);
+}
+
+Delivery::~Delivery() {
+  if (gateway.in_flight_.fetch_sub(1) != 1 || !gateway.draining()) return;
+  const std::lock_guard lock(gateway.idle_mutex_);
+  gateway.idle_.notify_all();
+}
+
+void Delivery::Wake(std::unique_ptr<Waiter> self, WakeReason reason) {
+  std::unique_ptr<Delivery> delivery(static_cast<Delivery*>(self.release()));
+  gateway.Resume(std::move(delivery), reason);
+}
+
+void Delivery::CompareBy(const Record& record) {
+  if (!record.fingerprint || !facts.fingerprint || record.fingerprint->recipe == facts.fingerprint->recipe) return;
+  if (record.fingerprint->recipe == FingerprintRecipe::kOpaque) return;
+  facts.fingerprint =
+      MakeFingerprint(record.fingerprint->recipe, {request.head.method, request.head.target, request.body});
+}
+
+Gateway::Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits, const GatewayParts& parts)
+    : limits_(limits),
+      store_(parts.store),
+      upstream_(parts.upstream),
+      memory_(parts.memory),
+      clock_(parts.clock),
+      logger_(parts.logger),
+      route_(std::move(route)),
+      housekeeper_(parts.store, parts.logger),
+      table_(parts.clock),
+      pool_(limits.workers, limits.max_in_flight, [this](DeliveryPtr delivery) { Run(std::move(delivery)); }) {}
+
+Gateway::~Gateway() = default;
+
+void Gateway::SetRoute(std::shared_ptr<const Route> route) {
+  const std::lock_guard lock(route_mutex_);
+  route_ = std::move(route);
+}
+
+void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel) {
+  std::shared_ptr<const Route> route;
+  {
+    const std::lock_guard lock(route_mutex_);
+    route = route_;
+  }
+  auto delivery = std::make_unique<Delivery>(*this, std::move(route), std::move(request), std::move(channel));
+  if (draining()) return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
+  if (!delivery->route->dedupe || !IsOneOf(delivery->request.head.method, delivery->route->methods))
+    return Enqueue(std::move(delivery));
+  FindIdentity(std::move(delivery));
+}
+
+void Gateway::FindIdentity(DeliveryPtr delivery) {
+  Delivery& d = *delivery;
+  Result<Identity> identity = Identify(*d.route, d.request);
+  if (!identity.ok()) return Refuse(d, ErrorCode::kInvalidKey, identity.status().message());
+  if (identity->key.empty()) {
+    switch (d.route->on_missing_key) {
+      case MissingKeyPolicy::kPass:
+        d.plan = Delivery::Plan::kUnkeyed;
+        return Enqueue(std::move(delivery));
+      case MissingKeyPolicy::kReject:
+        return Refuse(d, ErrorCode::kMissingKey, "The request has no idempotency key.");
+      case MissingKeyPolicy::kHash:
+        identity->key = HashKey(d.request);
+        break;
+    }
+  }
+  d.plan = Delivery::Plan::kExecute;
+  d.key = ScopedKey(identity->scope, identity->key);
+  d.type = std::move(identity->type);
+  d.labels = std::move(identity->labels);
+  d.facts = RequestFacts{
+      .fingerprint = MakeFingerprint(FingerprintRecipe::kWholeRequest,
+                                     {d.request.head.method, d.request.head.target, d.request.body}),
+      .on_mismatch = d.route->on_mismatch,
+      .on_unknown = d.route->on_unknown,
+  };
+  const bool waits = d.route->on_in_flight == InFlightPolicy::kWait;
+  d.wait_until_ms = d.request.arrived_ms + (waits ? d.route->in_flight_wait_ms : 0);
+  LookUp(std::move(delivery));
+}
+
+// The lane of replays: one read, no lock that another request could hold for long. A completed record stays as it is
+// until it expires, so that it can be answered from without a permit.
+void Gateway::LookUp(DeliveryPtr delivery) {
+  Delivery& d = *delivery;
+  Result<std::optional<Record>> record = store_.Get(d.key, RecordParts::kReplay);
+  if (!record.ok()) return StoreFailed(std::move(delivery), record.status());
+  if (!record->has_value() || (*record)->state != RecordState::kCompleted) return Elect(std::move(delivery));
+  Record& found = **record;
+  d.CompareBy(found);
+  const int64_t now_ms = store_.NowMs();
+  const RecordFacts facts = FactsOf(found, now_ms);
+  const Decision decision = Decide(&facts, d.facts, now_ms);
+  if (std::holds_alternative<oncegate::Execute>(decision)) return Elect(std::move(delivery));  // it expired just now
+  AnswerDecision(d, decision, &found);
+}
+
+// Gets the key's permit, or waits for whoever has it.
+void Gateway::Elect(DeliveryPtr delivery) {
+  Delivery& d = *delivery;
+  if (d.waited && d.Gone()) return Refuse(d, ErrorCode::kInFlight, "The client went away while it waited.");
+  if (in_flight() > limits_.max_in_flight)
+    return Refuse(d, ErrorCode::kOverloaded, "Too many requests are in flight.");
+  d.waited = true;
+  std::unique_ptr<Waiter> waiter = std::move(delivery);
+  InFlightTable::Admission admission = table_.Admit(d.key, d.facts, d.wait_until_ms, waiter);
+  if (std::holds_alternative<InFlightTable::Parked>(admission)) return;
+  delivery.reset(static_cast<Delivery*>(waiter.release()));
+  if (const auto* decision = std::get_if<Decision>(&admission)) return AnswerDecision(d, *decision, nullptr);
+  d.permit.emplace(std::get<InFlightTable::Permit>(std::move(admission)));
+  if (d.plan == Delivery::Plan::kUnprotected) return Enqueue(std::move(delivery));
+  LookAgain(std::move(delivery));
+}
+
+// With the permit in hand nobody else in this process acts on the key: what the store says now is how it is.
+void Gateway::LookAgain(DeliveryPtr delivery) {
+  Delivery& d = *delivery;
+  Result<std::optional<Record>> record = store_.Get(d.key, RecordParts::kReplay);
+  if (!record.ok()) return StoreFailed(std::move(delivery), record.status());
+  const int64_t now_ms = store_.NowMs();
+  Decision decision = oncegate::Execute{};
+  if (record->has_value()) {
+    d.CompareBy(**record);
+    const RecordFacts facts = FactsOf(**record, now_ms);
+    decision = Decide(&facts, d.facts, now_ms);
+  }
+  if (std::holds_alternative<oncegate::Execute>(decision)) return Enqueue(std::move(delivery));
+  AnswerDecision(d, decision, record->has_value() ? &**record : nullptr);
+}
+
+void Gateway::Enqueue(DeliveryPtr delivery) {
+  if (in_flight() <= limits_.max_in_flight && pool_.Submit(delivery)) return;
+  Refuse(*delivery, draining() ? ErrorCode::kDraining : ErrorCode::kOverloaded, "Too many requests are in flight.");
+}
+
+void Gateway::Resume(DeliveryPtr delivery, WakeReason reason) {
+  switch (reason) {
+    case WakeReason::kSettled:
+    case WakeReason::kForgot:
+      return LookUp(std::move(delivery));
+    case WakeReason::kUnknown:
+      return AnswerDecision(*delivery, OutcomeUnknown{}, nullptr);
+    case WakeReason::kTimedOut:
+      return AnswerDecision(*delivery, InFlight{}, nullptr);
+    case WakeReason::kShutDown:
+      return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
+  }
+}
+
+void Gateway::StoreFailed(DeliveryPtr delivery, const Status& status) {
+  Delivery& d = *delivery;
+  LogStoreError(d, status);
+  if (d.route->on_store_error == StoreErrorPolicy::kReject)
+    return Refuse(d, ErrorCode::kStoreUnavailable, "The store cannot answer now.");
+  // Fail open, but still elect one executor among those that this process can see.
+  d.plan = Delivery::Plan::kUnprotected;
+  if (d.permit) return Enqueue(std::move(delivery));
+  Elect(std::move(delivery));
+}
+
+// `record` is moved from; null where no replay is possible.
+void Gateway::AnswerDecision(Delivery& delivery, const Decision& decision, Record* record) {
+  if (std::holds_alternative<Replay>(decision) && record != nullptr && record->response) {
+    delivery.channel->Send(ReplayOf(std::move(*record->response)));
+    counters_.Add(Outcome::kReplayed);
+    housekeeper_.CountReplay(delivery.key);
+    logger_.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
+                {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}});
+    EndPermit(delivery, Ending::kSettled);
+  } else if (std::holds_alternative<KeyReused>(decision)) {
+    Refuse(delivery, ErrorCode::kKeyReused, "This key was used before with a different request.");
+  } else if (std::holds_alternative<InFlight>(decision)) {
+    Refuse(delivery, ErrorCode::kInFlight, "Another delivery of this key is being executed.");
+  } else {
+    Refuse(delivery, ErrorCode::kOutcomeUnknown,
+           "An earlier attempt with this key may or may not have taken effect; an operator has to settle it.");
+  }
+}
+
+void Gateway::Refuse(Delivery& delivery, ErrorCode code, std::string detail) {
+  SendProblem(delivery, code, std::move(detail));
+  EndPermit(delivery, Ending::kForgot);
+}
+
+void Gateway::SendProblem(Delivery& delivery, ErrorCode code, std::string detail) {
+  http::Error error{.code = code, .detail = std::move(detail), .retry_after_s = RetryAfter(code), .status = {}};
+  if (code == ErrorCode::kInFlight || code == ErrorCode::kOutcomeUnknown) error.status = delivery.route->busy_status;
+  delivery.channel->Send(ProblemReply(error));
+  counters_.Add(code);
+}
+
+void Gateway::LogStoreError(const Delivery& delivery, const Status& status) {
+  logger_.Log(LogLevel::kError, LogEvent::kError, "error in idempotency store",
+              {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", status.message()}});
+}
+
+void Gateway::StartDraining() { draining_ = true; }
+
+bool Gateway::WaitUntilIdle(int64_t timeout_ms) {
+  std::unique_lock lock(idle_mutex_);
+  return idle_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] { return in_flight_.load() == 0; });
+}
+
+void Gateway::ShutDown() {
+  StartDraining();
+  upstream_.Abort();
+  for (const DeliveryPtr& delivery : pool_.Stop())
+    Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
+  table_.ShutDown();
+}
+
+}  // namespace oncegate

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/byte_budget.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/exchange.h"
+#include "gateway/housekeeper.h"
+#include "gateway/in_flight_table.h"
+#include "gateway/outcome.h"
+#include "gateway/route.h"
+#include "gateway/worker_pool.h"
+#include "store/store.h"
+#include "upstream/upstream.h"
+
+namespace oncegate {
+
+class Delivery;
+class ResponseCollector;
+
+struct GatewayLimits {
+  size_t max_in_flight = 1024;  // requests accepted and not yet answered
+  size_t workers = 64;          // requests being forwarded at once
+};
+
+// What every part of the gateway works with. All of it outlives the gateway.
+struct GatewayParts {
+  Store& store;
+  Upstream& upstream;
+  ByteBudget& memory;
+  const Clock& clock;
+  Logger& logger;
+};
+
+// The life of a request, from the whole request to the answer (docs/architecture.md has the diagram): who is it, is its
+// key known, and then replay, refuse, wait, or claim, forward, store and answer.
+//
+// Handle may be called from any thread and never waits for the application or for a write: replays and refusals are
+// answered before it returns, waiters are parked without a thread, and what must be forwarded goes to a bounded pool.
+class Gateway {
+ public:
+  Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits, const GatewayParts& parts);
+  // REQUIRES: ShutDown was called.
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  // Takes a request over; its answer comes through `channel`, once.
+  void Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel);
+
+  // Requests that arrive from now on follow this route; earlier ones keep theirs.
+  void SetRoute(std::shared_ptr<const Route> route);
+
+  // Refuses what arrives from now on (503 draining) and lets what is in flight finish.
+  void StartDraining();
+  // Waits until nothing is in flight, for `timeout_ms` at most. False: something still is.
+  bool WaitUntilIdle(int64_t timeout_ms);
+  // Ends what is still in flight: forwarding is broken off (those records stay unknown), waiters are answered.
+  void ShutDown();
+
+  // Whether this process is executing the key now.
+  [[nodiscard]] bool IsExecuting(const ScopedKey& key) const { return table_.Holds(key); }
+
+  [[nodiscard]] const OutcomeCounters& counters() const { return counters_; }
+  [[nodiscard]] size_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
+  [[nodiscard]] const Housekeeper& housekeeper() const { return housekeeper_; }
+
+ private:
+  friend class Delivery;
+  using DeliveryPtr = std::unique_ptr<Delivery>;
+
+  // The phases, in order. Each one either answers or hands over to the next.
+  void FindIdentity(DeliveryPtr delivery);
+  void LookUp(DeliveryPtr delivery);
+  void Elect(DeliveryPtr delivery);
+  void LookAgain(DeliveryPtr delivery);
+  void Enqueue(DeliveryPtr delivery);
+  void Run(DeliveryPtr delivery);
+  void Pass(Delivery& delivery);
+  void Execute(Delivery& delivery);
+  bool ClaimKey(Delivery& delivery);
+  void Settle(Delivery& delivery, const ForwardResult& result, ResponseCollector& collector);
+  void SettleAnswered(Delivery& delivery, ResponseCollector& collector);
+
+  void Resume(DeliveryPtr delivery, WakeReason reason);
+  void StoreFailed(DeliveryPtr delivery, const Status& status);
+  void AnswerDecision(Delivery& delivery, const Decision& decision, Record* record);
+  void Refuse(Delivery& delivery, http::ErrorCode code, std::string detail);
+  void AnswerForwardError(Delivery& delivery, const ForwardResult& result, const ResponseCollector& collector);
+  void SendProblem(Delivery& delivery, http::ErrorCode code, std::string detail);
+  // Write down how an execution ended; what they return is what those who wait have to know.
+  Ending StoreOutcome(Delivery& delivery, const ResponseCollector& collector);
+  Ending StoreUnknown(Delivery& delivery, std::string_view reason);
+  Ending StoreRelease(Delivery& delivery, std::string_view reason);
+  static void EndPermit(Delivery& delivery, Ending ending);
+  void LogStoreError(const Delivery& delivery, const Status& status);
+
+  const GatewayLimits limits_;
+  Store& store_;
+  Upstream& upstream_;
+  ByteBudget& memory_;
+  const Clock& clock_;
+  Logger& logger_;
+
+  mutable std::mutex route_mutex_;
+  std::shared_ptr<const Route> route_;  // guarded by route_mutex_
+
+  OutcomeCounters counters_;
+  std::atomic<size_t> in_flight_{0};
+  std::atomic<bool> draining_{false};
+  std::mutex idle_mutex_;
+  std::condition_variable idle_;
+
+  Housekeeper housekeeper_;
+  InFlightTable table_;
+  WorkerPool<Delivery> pool_;
+};
+
+}  // namespace oncegate

@@ -1,0 +1,152 @@
+#include "gateway/housekeeper.h"
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "base/hash.h"
+
+namespace oncegate {
+namespace {
+
+size_t SizeOf(const UnstoredEnding& ending) {
+  return ending.key.bytes().size() +
+         (ending.response ? ending.response->head.size() + ending.response->body.size() : size_t{0});
+}
+
+}  // namespace
+
+Housekeeper::Housekeeper(Store& store, Logger& logger)
+    : store_(store), logger_(logger), thread_([this] { Run(); }) {}
+
+Housekeeper::~Housekeeper() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+  RetryUnstored();
+  FlushReplays();
+}
+
+void Housekeeper::StoreLater(UnstoredEnding ending) {
+  const std::lock_guard lock(mutex_);
+  const size_t bytes = SizeOf(ending);
+  if (unstored_.size() >= kUnstoredMax || unstored_bytes_ + bytes > kUnstoredBytesMax) {
+    logger_.Log(LogLevel::kError, LogEvent::kError, "error in idempotency store: too many unstored outcomes, dropped one",
+                {{"scope", ending.key.scope()}, {"key", ending.key.key()}});
+    return;
+  }
+  unstored_bytes_ += bytes;
+  unstored_.push_back(std::move(ending));
+  changed_.notify_all();
+}
+
+Housekeeper::CountShard& Housekeeper::ShardOf(const ScopedKey& key) const {
+  return shards_[ShardHash(key.bytes()) % kShards];
+}
+
+void Housekeeper::CountReplay(const ScopedKey& key) {
+  CountShard& shard = ShardOf(key);
+  {
+    const std::lock_guard lock(shard.mutex);
+    if (shard.counts.size() < kCountedKeysMax / kShards) {
+      ++shard.counts[key.bytes()];
+    } else if (const auto known = shard.counts.find(key.bytes()); known != shard.counts.end()) {
+      ++known->second;
+    }
+  }
+  // Only the first replay after a flush has to wake the thread.
+  if (replays_noticed_.load(std::memory_order_relaxed) || replays_noticed_.exchange(true)) return;
+  const std::lock_guard lock(mutex_);
+  replays_counted_ = true;
+  changed_.notify_all();
+}
+
+uint64_t Housekeeper::PendingReplays(const ScopedKey& key) const {
+  CountShard& shard = ShardOf(key);
+  const std::lock_guard lock(shard.mutex);
+  const auto known = shard.counts.find(key.bytes());
+  return known == shard.counts.end() ? 0 : known->second;
+}
+
+size_t Housekeeper::unstored() const {
+  const std::lock_guard lock(mutex_);
+  return unstored_.size();
+}
+
+void Housekeeper::Run() {
+  std::unique_lock lock(mutex_);
+  auto flush_at = std::chrono::steady_clock::time_point::max();
+  while (!stopping_) {
+    if (replays_counted_ && flush_at == std::chrono::steady_clock::time_point::max())
+      flush_at = std::chrono::steady_clock::now() + std::chrono::milliseconds(kReplayFlushIntervalMs);
+    if (!unstored_.empty()) {
+      changed_.wait_for(lock, std::chrono::milliseconds(kRetryIntervalMs), [this] { return stopping_; });
+    } else if (replays_counted_) {
+      changed_.wait_until(lock, flush_at, [this] { return stopping_ || !unstored_.empty(); });
+    } else {
+      changed_.wait(lock, [this] { return stopping_ || !unstored_.empty() || replays_counted_; });
+      continue;
+    }
+    const bool retry = !unstored_.empty();
+    const bool flush = std::chrono::steady_clock::now() >= flush_at;
+    if (flush) {
+      replays_counted_ = false;
+      flush_at = std::chrono::steady_clock::time_point::max();
+    }
+    lock.unlock();
+    if (retry) RetryUnstored();
+    if (flush) FlushReplays();
+    lock.lock();
+  }
+}
+
+void Housekeeper::RetryUnstored() {
+  std::deque<UnstoredEnding> due;
+  {
+    const std::lock_guard lock(mutex_);
+    due.swap(unstored_);
+    unstored_bytes_ = 0;
+  }
+  while (!due.empty()) {
+    UnstoredEnding& ending = due.front();
+    const Status status = ending.response ? store_.Complete(ending.key, ending.token, *ending.response)
+                                          : store_.Release(ending.key, ending.token);
+    // A claim that was lost meanwhile was settled by somebody else, whose word counts.
+    if (!status.ok() && status.code() != StatusCode::kConflict) break;
+    logger_.Log(LogLevel::kInfo, LogEvent::kWarning,
+                status.ok() ? "an outcome that could not be stored is stored now"
+                            : "an outcome that could not be stored was settled otherwise",
+                {{"scope", ending.key.scope()}, {"key", ending.key.key()}});
+    due.pop_front();
+  }
+  const std::lock_guard lock(mutex_);
+  for (; !due.empty(); due.pop_back()) {
+    unstored_bytes_ += SizeOf(due.back());
+    unstored_.push_front(std::move(due.back()));
+  }
+}
+
+void Housekeeper::FlushReplays() {
+  replays_noticed_.store(false);
+  std::vector<std::pair<ScopedKey, uint64_t>> counts;
+  for (CountShard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (const auto& [bytes, count] : shard.counts) {
+      ScopedKey key;
+      if (ScopedKey::FromBytes(bytes, &key)) counts.emplace_back(std::move(key), count);
+    }
+    shard.counts.clear();
+  }
+  if (counts.empty()) return;
+  // The counts are approximate by contract: what cannot be written is not worth keeping.
+  const Status status = store_.AddReplays(counts);
+  if (!status.ok()) {
+    logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "counts of replays could not be stored",
+                {{"reason", status.message()}});
+  }
+}
+
+}  // namespace oncegate

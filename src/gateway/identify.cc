@@ -1,0 +1,87 @@
+#include "gateway/identify.h"
+
+#include "core/key.h"
+
+namespace oncegate {
+namespace {
+
+// A type or label that people and metrics can show: printable, not too long. Others are left out.
+bool IsPresentable(std::string_view text, size_t bytes_max) {
+  if (text.empty() || text.size() > bytes_max) return false;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) return false;
+  }
+  return true;
+}
+
+Result<std::string> KeyFromHeaders(const Route& route, const http::Fields& fields) {
+  for (const std::string& name : route.key_headers) {
+    const size_t count = fields.Count(name);
+    if (count == 0) continue;
+    if (count > 1) return InvalidArgument("the header " + name + " is repeated");
+    Result<std::string> key = KeyFromHeaderValue(*fields.Find(name));
+    if (!key.ok()) return InvalidArgument(name + ": " + key.status().message());
+    if (!key->empty()) return key;
+  }
+  return std::string();
+}
+
+// Empty if any part is absent, or if there is nothing in any of them.
+std::string KeyFromValues(const std::vector<std::optional<std::string>>& values, size_t count) {
+  std::vector<std::string> parts;
+  bool something = false;
+  for (size_t i = 0; i < count; ++i) {
+    if (!values[i]) return {};
+    something = something || !values[i]->empty();
+    parts.push_back(*values[i]);
+  }
+  return something ? KeyFromParts(parts) : std::string();
+}
+
+std::string EffectiveScope(const Route& route, const http::Fields& fields) {
+  if (route.scope_header.empty()) return route.scope;
+  const std::string_view value = fields.Find(route.scope_header).value_or(std::string_view());
+  const Sha256Digest digest = Sha256OfParts({value});
+  // '~' cannot stand in a scope's name, so the joined scope is nobody's plain one. 128 bits are kept.
+  return route.scope + "~" + ToHex({reinterpret_cast<const char*>(digest.data()), 16});
+}
+
+}  // namespace
+
+Result<Identity> Identify(const Route& route, const InboundRequest& request) {
+  Identity identity;
+  Result<std::string> key = KeyFromHeaders(route, request.head.fields);
+  if (!key.ok()) return key.status();
+  identity.key = std::move(*key);
+  identity.scope = EffectiveScope(route, request.head.fields);
+  identity.type = route.type;
+  if (!route.type_header.empty()) {
+    const auto value = request.head.fields.Find(route.type_header);
+    if (value && IsPresentable(*value, kTypeBytesMax)) identity.type = *value;
+  }
+
+  // One pass over the body for everything that is wanted of it.
+  std::vector<JsonPointer> pointers;
+  const size_t key_parts = identity.key.empty() ? route.key_pointers.size() : 0;
+  pointers.insert(pointers.end(), route.key_pointers.begin(),
+                  route.key_pointers.begin() + static_cast<std::ptrdiff_t>(key_parts));
+  if (route.type_pointer) pointers.push_back(*route.type_pointer);
+  for (const auto& [name, pointer] : route.labels) pointers.push_back(pointer);
+  if (pointers.empty()) return identity;
+  const std::vector<std::optional<std::string>> values = ExtractJson(request.body, pointers);
+
+  if (key_parts > 0) identity.key = KeyFromValues(values, key_parts);
+  size_t next = key_parts;
+  if (route.type_pointer) {
+    const auto& value = values[next++];
+    if (value && IsPresentable(*value, kTypeBytesMax)) identity.type = *value;
+  }
+  for (const auto& [name, pointer] : route.labels) {
+    const auto& value = values[next++];
+    if (value && IsPresentable(*value, kLabelBytesMax)) identity.labels.emplace_back(name, *value);
+  }
+  return identity;
+}
+
+}  // namespace oncegate

@@ -1,0 +1,151 @@
+#include "gateway/in_flight_table.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "base/hash.h"
+
+namespace oncegate {
+
+InFlightTable::InFlightTable(const Clock& clock) : clock_(clock), timer_thread_([this] { RunTimers(); }) {}
+
+InFlightTable::~InFlightTable() {
+  ShutDown();
+  timer_thread_.join();
+}
+
+InFlightTable::Shard& InFlightTable::ShardOf(const std::string& key) const { return shards_[ShardHash(key) % kShards]; }
+
+InFlightTable::Admission InFlightTable::Admit(const ScopedKey& key, const RequestFacts& facts, int64_t deadline_ms,
+                                              std::unique_ptr<Waiter>& waiter) {
+  Shard& shard = ShardOf(key.bytes());
+  const std::lock_guard lock(shard.mutex);
+  auto [position, inserted] = shard.entries.try_emplace(key.bytes());
+  Entry& entry = position->second;
+  if (inserted) {
+    entry.fingerprint = facts.fingerprint;
+    return Permit(this, key.bytes());
+  }
+  const RecordFacts holder{.state = RecordState::kInProgress,
+                           .owner_alive = true,
+                           .fingerprint = entry.fingerprint};
+  const Decision decision = Decide(&holder, facts, 0);
+  if (!std::holds_alternative<InFlight>(decision)) return decision;
+  if (deadline_ms <= clock_.SteadyMs()) return decision;
+  const TimerId timer = AddTimer(deadline_ms, key.bytes());
+  if (timer.second == 0) return decision;
+  entry.waiting.push_back({timer, std::move(waiter)});
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  return Parked{};
+}
+
+bool InFlightTable::Holds(const ScopedKey& key) const {
+  Shard& shard = ShardOf(key.bytes());
+  const std::lock_guard lock(shard.mutex);
+  return shard.entries.contains(key.bytes());
+}
+
+void InFlightTable::EndPermit(const std::string& key, Ending ending) {
+  std::list<Waiting> waiting;
+  {
+    Shard& shard = ShardOf(key);
+    const std::lock_guard lock(shard.mutex);
+    const auto position = shard.entries.find(key);
+    waiting = std::move(position->second.waiting);
+    shard.entries.erase(position);
+  }
+  if (waiting.empty()) return;
+  {
+    const std::lock_guard lock(timer_mutex_);
+    for (const Waiting& one : waiting) timers_.erase(one.timer);
+  }
+  switch (ending) {
+    case Ending::kSettled:
+      return WakeAll(std::move(waiting), WakeReason::kSettled);
+    case Ending::kForgot:
+      return WakeAll(std::move(waiting), WakeReason::kForgot);
+    case Ending::kUnknown:
+      return WakeAll(std::move(waiting), WakeReason::kUnknown);
+  }
+}
+
+void InFlightTable::WakeAll(std::list<Waiting> waiting, WakeReason reason) {
+  waiting_.fetch_sub(waiting.size(), std::memory_order_relaxed);
+  for (Waiting& one : waiting) {
+    Waiter* waiter = one.waiter.get();
+    waiter->Wake(std::move(one.waiter), reason);
+  }
+}
+
+InFlightTable::TimerId InFlightTable::AddTimer(int64_t deadline_ms, const std::string& key) {
+  const std::lock_guard lock(timer_mutex_);
+  if (shut_down_) return {0, 0};
+  const TimerId timer{deadline_ms, ++next_timer_};
+  const bool first = timers_.empty() || timer < timers_.begin()->first;
+  timers_.emplace(timer, key);
+  if (first) timer_changed_.notify_one();
+  return timer;
+}
+
+void InFlightTable::ExpireWaits() {
+  const int64_t now_ms = clock_.SteadyMs();
+  std::vector<std::pair<TimerId, std::string>> due;
+  {
+    const std::lock_guard lock(timer_mutex_);
+    while (!timers_.empty() && timers_.begin()->first.first <= now_ms) {
+      due.emplace_back(*timers_.begin());
+      timers_.erase(timers_.begin());
+    }
+  }
+  for (const auto& [timer, key] : due) {
+    std::list<Waiting> expired;
+    {
+      Shard& shard = ShardOf(key);
+      const std::lock_guard lock(shard.mutex);
+      const auto entry = shard.entries.find(key);
+      if (entry == shard.entries.end()) continue;  // the wait ended by itself in this very moment
+      std::list<Waiting>& waiting = entry->second.waiting;
+      const auto found =
+          std::find_if(waiting.begin(), waiting.end(), [&](const Waiting& one) { return one.timer == timer; });
+      if (found == waiting.end()) continue;
+      expired.splice(expired.begin(), waiting, found);
+    }
+    WakeAll(std::move(expired), WakeReason::kTimedOut);
+  }
+}
+
+void InFlightTable::RunTimers() {
+  std::unique_lock lock(timer_mutex_);
+  while (!shut_down_) {
+    if (timers_.empty()) {
+      timer_changed_.wait(lock);
+      continue;
+    }
+    const int64_t wait_ms = timers_.begin()->first.first - clock_.SteadyMs();
+    if (wait_ms > 0) {
+      timer_changed_.wait_for(lock, std::chrono::milliseconds(wait_ms));
+      continue;
+    }
+    lock.unlock();
+    ExpireWaits();
+    lock.lock();
+  }
+}
+
+void InFlightTable::ShutDown() {
+  {
+    const std::lock_guard lock(timer_mutex_);
+    shut_down_ = true;
+    timers_.clear();
+    timer_changed_.notify_all();
+  }
+  std::list<Waiting> waiting;
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (auto& [key, entry] : shard.entries) waiting.splice(waiting.end(), entry.waiting);
+  }
+  WakeAll(std::move(waiting), WakeReason::kShutDown);
+}
+
+}  // namespace oncegate

@@ -1,0 +1,150 @@
+#include "gateway/messages.h"
+
+#include <algorithm>
+#include <array>
+
+#include "http/writer.h"
+
+namespace oncegate {
+namespace {
+
+using http::AppendField;
+using http::EqualsIgnoreCase;
+
+// Written to no disk: whoever can read the store must not be able to act as the sender.
+constexpr std::array<std::string_view, 6> kCredentialFields{"Authorization", "Proxy-Authorization", "Cookie",
+                                                            "X-Api-Key",     "Api-Key",             "X-Auth-Token"};
+// They describe the exact bytes of a body that a replay does not have.
+constexpr std::array<std::string_view, 8> kBodyBoundFields{
+    "Content-Length", "Content-Encoding", "Content-Range", "Content-MD5", "ETag", "Digest", "Content-Digest",
+    "Repr-Digest"};
+// They belong to one answer at one time, not to its retries.
+constexpr std::array<std::string_view, 2> kOneTimeFields{"Date", "Set-Cookie"};
+// oncegate says these itself; `Expect` was answered by oncegate when it took the body.
+constexpr std::array<std::string_view, 3> kReplacedRequestFields{"X-Forwarded-For", "X-Forwarded-Proto", "Expect"};
+
+template <size_t N>
+bool OneOf(std::string_view name, const std::array<std::string_view, N>& names) {
+  return std::any_of(names.begin(), names.end(), [&](std::string_view other) { return EqualsIgnoreCase(name, other); });
+}
+
+bool IsOwnField(std::string_view name) {
+  return name.size() >= kFieldPrefix.size() && EqualsIgnoreCase(name.substr(0, kFieldPrefix.size()), kFieldPrefix);
+}
+
+// Whether a field of the application's answer is passed on at all.
+bool IsEndToEnd(const http::Field& field, const http::Fields& fields) {
+  return !http::IsHopByHop(field.name, fields) && !IsOwnField(field.name) &&
+         !EqualsIgnoreCase(field.name, kReplayedField);
+}
+
+}  // namespace
+
+std::string OutboundHead(const Route& route, const InboundRequest& request, const KeyedFields* keyed) {
+  const http::Fields& fields = request.head.fields;
+  std::string head;
+  head.reserve(1024);
+  head.append(request.head.method).append(" ").append(route.upstream_prefix).append(request.head.target);
+  head.append(" HTTP/1.1\r\n");
+  bool host = false;
+  bool length = false;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const http::Field field = fields[i];
+    if (http::IsHopByHop(field.name, fields) || IsOwnField(field.name) || OneOf(field.name, kReplacedRequestFields))
+      continue;
+    host = host || EqualsIgnoreCase(field.name, "Host");
+    length = length || EqualsIgnoreCase(field.name, "Content-Length");
+    AppendField(field.name, field.value, &head);
+  }
+  if (!host) AppendField("Host", route.upstream_authority, &head);  // HTTP/1.0 clients may leave it out
+  if (!length && request.head.framing == http::Framing::kChunked)
+    AppendField("Content-Length", request.body.size(), &head);
+  AppendField("X-Forwarded-For", request.client_ip, &head);
+  AppendField("X-Forwarded-Proto", request.tls ? "https" : "http", &head);
+  AppendField("Via", "1.1 oncegate", &head);
+  if (keyed != nullptr) {
+    AppendField(kKeyField, keyed->key, &head);
+    AppendField(kAttemptField, keyed->attempt, &head);
+  }
+  head += "\r\n";
+  return head;
+}
+
+StoredRequest RequestToStore(const Route& route, const InboundRequest& request) {
+  StoredRequest stored;
+  stored.method = request.head.method;
+  stored.target = request.head.target;
+  const http::Fields& fields = request.head.fields;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const http::Field field = fields[i];
+    const bool scope_secret = !route.scope_header.empty() && EqualsIgnoreCase(field.name, route.scope_header);
+    if (OneOf(field.name, kCredentialFields) || scope_secret) continue;
+    AppendField(field.name, field.value, &stored.fields);
+  }
+  stored.body_kept = route.store_request_body;
+  if (stored.body_kept) stored.body = request.body;
+  return stored;
+}
+
+std::string ClientHead(const http::ResponseHead& head, Outcome outcome) {
+  std::string text;
+  text.reserve(512);
+  http::AppendStatusLine(head.status, head.reason, &text);
+  for (size_t i = 0; i < head.fields.size(); ++i) {
+    const http::Field field = head.fields[i];
+    if (IsEndToEnd(field, head.fields)) AppendField(field.name, field.value, &text);
+  }
+  AppendField(kOutcomeField, outcome.name(), &text);
+  return text;
+}
+
+StoredResponse ResponseToStore(const http::ResponseHead& head, std::string body, bool body_kept) {
+  StoredResponse stored;
+  stored.status = static_cast<uint16_t>(head.status);
+  stored.body_kept = body_kept;
+  http::AppendStatusLine(head.status, head.reason, &stored.head);
+  for (size_t i = 0; i < head.fields.size(); ++i) {
+    const http::Field field = head.fields[i];
+    if (!IsEndToEnd(field, head.fields) || OneOf(field.name, kOneTimeFields)) continue;
+    if (!body_kept && OneOf(field.name, kBodyBoundFields)) continue;
+    AppendField(field.name, field.value, &stored.head);
+  }
+  if (body_kept) {
+    CompleteLength(head, body.size(), &stored.head);
+    stored.body = std::move(body);
+  } else {
+    AppendField("Content-Length", uint64_t{0}, &stored.head);
+    AppendField(kBodyField, "omitted", &stored.head);
+  }
+  return stored;
+}
+
+Reply ReplayOf(StoredResponse response) {
+  Reply reply;
+  reply.status = response.status;
+  reply.head = std::move(response.head);
+  reply.body = std::move(response.body);
+  AppendField(kReplayedField, "true", &reply.head);
+  AppendField(kOutcomeField, Outcome(Outcome::kReplayed).name(), &reply.head);
+  return reply;
+}
+
+Reply ProblemReply(const http::Error& error) {
+  Reply reply;
+  reply.status = error.status.value_or(http::ErrorStatus(error.code));
+  reply.body = http::ProblemJson(error);
+  http::AppendStatusLine(reply.status, {}, &reply.head);
+  AppendField("Content-Type", http::kProblemContentType, &reply.head);
+  AppendField("Content-Length", reply.body.size(), &reply.head);
+  if (error.retry_after_s) AppendField("Retry-After", static_cast<uint64_t>(*error.retry_after_s), &reply.head);
+  AppendField("Cache-Control", "no-store", &reply.head);
+  AppendField(kOutcomeField, Outcome(error.code).name(), &reply.head);
+  return reply;
+}
+
+void CompleteLength(const http::ResponseHead& answer, size_t body_bytes, std::string* head) {
+  if (answer.framing == http::Framing::kContentLength || answer.fields.Find("Content-Length").has_value()) return;
+  if (!http::StatusHasNoBody(answer.status)) AppendField("Content-Length", body_bytes, head);
+}
+
+}  // namespace oncegate

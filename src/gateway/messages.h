@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/record.h"
+#include "gateway/exchange.h"
+#include "gateway/outcome.h"
+#include "gateway/route.h"
+#include "http/error.h"
+#include "http/head.h"
+
+namespace oncegate {
+
+// The header fields of the contract. The one place that knows their names.
+inline constexpr std::string_view kOutcomeField = "Oncegate-Outcome";
+inline constexpr std::string_view kKeyField = "Oncegate-Key";
+inline constexpr std::string_view kAttemptField = "Oncegate-Attempt";
+inline constexpr std::string_view kBodyField = "Oncegate-Body";
+inline constexpr std::string_view kStoreField = "Oncegate-Store";
+inline constexpr std::string_view kReplayedField = "Idempotency-Replayed";
+inline constexpr std::string_view kFieldPrefix = "Oncegate-";
+
+// What is forwarded with a keyed request besides the request itself.
+struct KeyedFields {
+  std::string_view key;
+  uint32_t attempt = 1;
+};
+
+// The request as the application gets it: request line, fields and the empty line. `keyed` may be null.
+std::string OutboundHead(const Route& route, const InboundRequest& request, const KeyedFields* keyed);
+
+// The request as it is remembered, for people and for redelivery: no credentials.
+StoredRequest RequestToStore(const Route& route, const InboundRequest& request);
+
+// Status line and fields of the application's answer as the client gets them: end-to-end fields in order, and
+// Oncegate-Outcome. Content-Length stays where the application put it.
+std::string ClientHead(const http::ResponseHead& head, Outcome outcome);
+
+// The application's answer as it is remembered. `body_kept` false: the body is left out, and with it the fields that
+// describe its bytes.
+StoredResponse ResponseToStore(const http::ResponseHead& head, std::string body, bool body_kept);
+
+// The answer to a retry.
+Reply ReplayOf(StoredResponse response);
+
+// oncegate's own answer.
+Reply ProblemReply(const http::Error& error);
+
+// Gives `*head` a Content-Length if a response of this status can have a body and the head does not name a length yet.
+void CompleteLength(const http::ResponseHead& answer, size_t body_bytes, std::string* head);
+
+}  // namespace oncegate

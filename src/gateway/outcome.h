@@ -1,0 +1,47 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "http/error.h"
+
+namespace oncegate {
+
+// How a request was answered: the value of Oncegate-Outcome, and the name under which it is counted. The first ones are
+// answers by the application (now or earlier); the rest are the error codes.
+class Outcome {
+ public:
+  enum Kind : uint8_t { kExecuted, kReplayed, kUnkeyed, kPassed, kUnprotected, kKinds };
+
+  constexpr Outcome(Kind kind) : index_(kind) {}  // NOLINT(google-explicit-constructor): reads as a value
+  constexpr Outcome(http::ErrorCode code)         // NOLINT(google-explicit-constructor)
+      : index_(static_cast<uint8_t>(kKinds + static_cast<uint8_t>(code))) {}
+
+  [[nodiscard]] std::string_view name() const;
+  [[nodiscard]] constexpr size_t index() const { return index_; }
+  static constexpr size_t kCount = kKinds + static_cast<size_t>(http::ErrorCode::kCount);
+  static constexpr Outcome FromIndex(size_t index) { return Outcome(index); }
+
+ private:
+  explicit constexpr Outcome(size_t index) : index_(static_cast<uint8_t>(index)) {}
+  uint8_t index_;
+};
+
+// Counts of finished requests by outcome. Each thread writes to a row of its own, so that counting costs the replay
+// lane nothing; reading adds the rows up. Thread-safe.
+class OutcomeCounters {
+ public:
+  void Add(Outcome outcome);
+  [[nodiscard]] uint64_t Total(Outcome outcome) const;
+
+ private:
+  static constexpr size_t kRows = 64;
+  struct alignas(64) Row {
+    std::array<std::atomic<uint64_t>, Outcome::kCount> counts{};
+  };
+  std::array<Row, kRows> rows_;
+};
+
+}  // namespace oncegate

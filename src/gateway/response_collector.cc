@@ -1,0 +1,64 @@
+#include "gateway/response_collector.h"
+
+#include <utility>
+
+#include "gateway/messages.h"
+
+namespace oncegate {
+
+ResponseCollector::ResponseCollector(const Plan& plan, ReplyChannel& channel, ByteBudget& budget)
+    : plan_(plan), channel_(channel), memory_(budget) {}
+
+bool ResponseCollector::OnHead(http::ResponseHead head) {
+  head_ = std::move(head);
+  // An answer to a request that is not remembered flows at once unless it is known to be small: nobody should wait
+  // for the end of an event stream.
+  const bool small = head_->framing == http::Framing::kNone ||
+                     (head_->framing == http::Framing::kContentLength &&
+                      head_->content_length <= static_cast<uint64_t>(plan_.keep_bytes_max));
+  if (!plan_.keyed && !small) return Flow();
+  return true;
+}
+
+bool ResponseCollector::OnBody(std::string_view data) {
+  if (!flowing_) {
+    const auto size = static_cast<int64_t>(kept_.size() + data.size());
+    if (size <= plan_.keep_bytes_max && memory_.GrowTo(size)) {
+      kept_.append(data);
+      return true;
+    }
+    if (!Flow() && !plan_.keyed) return false;
+  }
+  if (!plan_.keyed) return channel_.Write(data);
+  if (!client_lost_ && !kept_.empty()) client_lost_ = !channel_.Write(kept_);
+  kept_.assign(data);
+  return true;
+}
+
+Reply ResponseCollector::Start() {
+  return Reply{head_->status, ClientHead(*head_, plan_.outcome), {}};
+}
+
+// From now on the answer goes through. What was kept goes first.
+bool ResponseCollector::Flow() {
+  flowing_ = true;
+  channel_.Begin(Start(), head_->framing == http::Framing::kContentLength);
+  if (!kept_.empty()) client_lost_ = !channel_.Write(kept_);
+  kept_.clear();
+  memory_.Clear();
+  return !client_lost_;
+}
+
+void ResponseCollector::Finish() {
+  if (flowing_) {
+    if (!client_lost_ && !kept_.empty()) client_lost_ = !channel_.Write(kept_);
+    if (!client_lost_) channel_.Finish();
+    return;
+  }
+  Reply reply = Start();
+  if (plan_.request_method != "HEAD") CompleteLength(*head_, kept_.size(), &reply.head);
+  reply.body = std::move(kept_);
+  channel_.Send(std::move(reply));
+}
+
+}  // namespace oncegate

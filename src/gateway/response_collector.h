@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/byte_budget.h"
+#include "gateway/exchange.h"
+#include "gateway/outcome.h"
+#include "upstream/upstream.h"
+
+namespace oncegate {
+
+// Takes the application's answer while it comes: keeps it as long as it is small, and lets it flow to the client from
+// where it is not. Not thread-safe; one object a forwarded request.
+class ResponseCollector final : public ResponseReceiver {
+ public:
+  struct Plan {
+    std::string_view request_method;
+    Outcome outcome;       // what the client is told, should the answer flow
+    int64_t keep_bytes_max = 0;
+    // Keyed: the last bytes of an answer that flows are held back until Finish, so that the client does not have a
+    // whole answer before it is remembered; and a client that goes away does not stop the reading.
+    bool keyed = false;
+  };
+
+  ResponseCollector(const Plan& plan, ReplyChannel& channel, ByteBudget& budget);
+
+  bool OnHead(http::ResponseHead head) override;
+  bool OnBody(std::string_view data) override;
+
+  // Null until the head came.
+  [[nodiscard]] const http::ResponseHead* head() const { return head_ ? &*head_ : nullptr; }
+  // Whether part of the answer has gone to the client: it can no longer get another one.
+  [[nodiscard]] bool flowing() const { return flowing_; }
+  // The whole body. REQUIRES: answered and not flowing().
+  [[nodiscard]] const std::string& body() const { return kept_; }
+
+  // Gives the client the rest: the whole answer, or what was held back of one that flowed. REQUIRES: answered.
+  void Finish();
+
+ private:
+  bool Flow();
+  [[nodiscard]] Reply Start();
+
+  const Plan plan_;
+  ReplyChannel& channel_;
+  BudgetShare memory_;
+  std::optional<http::ResponseHead> head_;
+  std::string kept_;  // the body so far, or the piece that is held back
+  bool flowing_ = false;
+  bool client_lost_ = false;
+};
+
+}  // namespace oncegate
