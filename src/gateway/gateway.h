@@ -54,6 +54,9 @@ class Gateway {
   // Takes a request over; its answer comes through `channel`, once.
   void Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel);
 
+  // Counts a request that was refused before it was whole.
+  void CountRefusal(http::ErrorCode code) { counters_.Add(code); }
+
   // Requests that arrive from now on follow this route; earlier ones keep theirs.
   void SetRoute(std::shared_ptr<const Route> route);
 

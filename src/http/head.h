@@ -54,7 +54,8 @@ class Fields {
     uint32_t value;
     uint32_t value_size;
   };
-  std::string bytes_;
+  // Not a string: the bytes of a short one would move with the object, and the views would not.
+  std::vector<char> bytes_;
   std::vector<Span> spans_;
 };
 
@@ -102,16 +103,70 @@ class HeadParser {
   [[nodiscard]] const Error& error() const { return error_; }
 
  private:
-  struct Limits {
+  // What differs between requests and responses while lines are read.
+  struct Rules {
+    bool request;
     size_t bytes_max;
     size_t fields_max;
+    ErrorCode malformed;
+    ErrorCode too_large;
   };
-  ParseState Scan(std::string_view input, const Limits& limits);
-  ParseState Fail(ErrorCode code, std::string detail);
+  static const Rules kRequestRules;
+  static const Rules kResponseRules;
+  // A part of the input. Offsets stay right when the caller's buffer moves between two calls.
+  struct Part {
+    uint32_t at = 0;
+    uint32_t size = 0;
+  };
 
-  size_t scanned_ = 0;      // bytes of the input that were looked at for line ends
+  ParseState ReadLines(std::string_view input);
+  ParseState NextLine(std::string_view input, std::string_view* line);
+  [[nodiscard]] bool CheckLineStart(char first);
+  ParseState MoreOrTooLarge(std::string_view input);
+  [[nodiscard]] bool TakeRequestLine(std::string_view line);
+  [[nodiscard]] bool TakeTarget(std::string_view target);
+  [[nodiscard]] bool TakeStatusLine(std::string_view line);
+  [[nodiscard]] bool TakeVersion(std::string_view text);
+  [[nodiscard]] bool TakeField(std::string_view line);
+  [[nodiscard]] bool NoteField(std::string_view name, std::string_view value);
+  [[nodiscard]] bool NoteHost(std::string_view value);
+  [[nodiscard]] bool NoteContentLength(std::string_view value);
+  [[nodiscard]] bool NoteTransferEncoding(std::string_view value);
+  [[nodiscard]] bool NoteExpect(std::string_view value);
+  void NoteConnection(std::string_view value);
+  [[nodiscard]] bool CheckHost(std::string_view input);
+  void MoveFields(std::string_view input, Fields* fields);
+  [[nodiscard]] bool Persists() const;
+  [[nodiscard]] Part PartOf(std::string_view text) const;
+  bool Fail(std::string_view detail);
+  bool FailTooLarge(std::string_view detail);
+
+  const Rules* rules_ = nullptr;
+  const char* base_ = nullptr;  // where the input of the current call begins
+  size_t scanned_ = 0;          // bytes of the input that were vetted
   size_t line_start_ = 0;
-  size_t lines_ = 0;
+  size_t fields_start_ = 0;
+  bool skipped_empty_line_ = false;
+  bool start_line_read_ = false;
+  bool failed_ = false;
+
+  Part method_;
+  Part target_;
+  Part authority_;  // of an absolute target, otherwise empty
+  bool absolute_ = false;
+  int status_ = 0;
+  Part reason_;
+  Version version_ = Version::kHttp11;
+  std::vector<Fields::Span> spans_;
+  Part host_;
+  bool has_host_ = false;
+  bool has_length_ = false;
+  bool chunked_ = false;
+  bool expects_continue_ = false;
+  bool says_close_ = false;
+  bool says_keep_alive_ = false;
+  uint64_t content_length_ = 0;
+
   size_t consumed_ = 0;
   Error error_;
 };

@@ -1,0 +1,359 @@
+#include "ingress/connection.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+#include <variant>
+
+#include "gateway/messages.h"
+#include "http/writer.h"
+
+namespace oncegate {
+namespace {
+
+using http::ErrorCode;
+using http::ParseState;
+
+constexpr size_t kPiecesAtOnce = 16;
+constexpr int64_t kBudgetStep = 64 * 1024;
+constexpr size_t kReserveBytesMax = 1 << 20;  // a sender's word on its body's length is believed up to here
+
+}  // namespace
+
+Connection::Connection(Accepted accepted, uint64_t id, LoopServices& services)
+    : services_(services),
+      fd_(std::move(accepted.fd)),
+      id_(id),
+      client_ip_(std::move(accepted.client_ip)),
+      memory_(services.parts.memory) {}
+
+Connection::~Connection() {
+  if (channel_) channel_->Close();
+}
+
+Awaits Connection::awaits() const {
+  if (state_ == State::kLingering) return Awaits::kClientCloses;
+  if (!unsent_.empty()) return Awaits::kClientReads;
+  if (state_ != State::kReading) return Awaits::kGateway;
+  return Rest().empty() && !head_done_ ? Awaits::kNextRequest : Awaits::kRestOfRequest;
+}
+
+bool Connection::OnReady(bool readable, bool hang_up) {
+  more_to_read_ = more_to_read_ || readable || hang_up;
+  read_to_end_ = read_to_end_ || hang_up;
+  return Advance();
+}
+
+bool Connection::OnStopping() {
+  return state_ != State::kReading || awaits() != Awaits::kNextRequest;
+}
+
+bool Connection::OnDeadline() {
+  if (awaits() != Awaits::kRestOfRequest) return false;
+  Fail({.code = ErrorCode::kRequestTimeout, .detail = "The request did not arrive in time.", .retry_after_s = {}, .status = {}});
+  return Advance();
+}
+
+bool Connection::OnMessage(LoopMessage message) {
+  if (auto* whole = std::get_if<WholeReply>(&message.what)) {
+    TakeReply(std::move(whole->reply));
+  } else if (auto* begin = std::get_if<ReplyBegin>(&message.what)) {
+    TakeBegin(std::move(*begin));
+  } else if (auto* data = std::get_if<ReplyData>(&message.what)) {
+    TakeData(data->data);
+  } else if (auto* end = std::get_if<ReplyEnd>(&message.what)) {
+    TakeEnd(end->whole);
+  }
+  return Advance();
+}
+
+// Does whatever can be done now, until the client or the gateway has to do something first.
+bool Connection::Advance() {
+  for (;;) {
+    if (!Flush()) return false;
+    if (state_ == State::kLingering) return Drain();
+    bool took = false;
+    while (state_ == State::kReading && unsent_bytes_ < kUnsentBytesMax && TakeRequest()) took = true;
+    if (took) continue;
+    if (!more_to_read_ || !WantsInput()) break;
+    if (!Fill()) return false;
+  }
+  // A client that sends no more gets the answers it is owed.
+  if (client_closed_ && state_ == State::kReading) {
+    if (unsent_.empty()) return false;
+    if (unsent_bytes_ < kUnsentBytesMax) state_ = State::kClosing;
+  }
+  return true;
+}
+
+bool Connection::WantsInput() const {
+  switch (state_) {
+    case State::kReading:
+      return unsent_bytes_ < kUnsentBytesMax;
+    case State::kBusy:
+    case State::kStreaming:
+      return input_.size() - input_used_ < kPipelinedBytesMax;
+    case State::kClosing:
+    case State::kLingering:
+      break;
+  }
+  return false;
+}
+
+// One read. False if the connection is broken.
+bool Connection::Fill() {
+  const ssize_t got = recv(fd_.get(), services_.scratch.data(), services_.scratch.size(), 0);
+  if (got > 0) {
+    if (input_used_ == input_.size()) {
+      input_.clear();
+      input_used_ = 0;
+    }
+    input_.append(services_.scratch.data(), static_cast<size_t>(got));
+    more_to_read_ = read_to_end_ || static_cast<size_t>(got) == services_.scratch.size();
+    return true;
+  }
+  if (got < 0 && errno == EINTR) return true;
+  more_to_read_ = false;
+  if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+  client_closed_ = true;
+  read_to_end_ = false;
+  if (channel_) channel_->client_gone = true;
+  return true;
+}
+
+// Reads and drops what comes until the client closes, so that it can read the answer before a reset reaches it.
+bool Connection::Drain() {
+  while (lingered_bytes_ < kLingerBytesMax) {
+    const ssize_t got = recv(fd_.get(), services_.scratch.data(), services_.scratch.size(), 0);
+    if (got == 0) return false;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+    lingered_bytes_ += static_cast<size_t>(got);
+  }
+  return false;
+}
+
+// Sends what is unsent as far as the kernel takes it. False if the connection is over.
+bool Connection::Flush() {
+  while (!unsent_.empty()) {
+    std::array<iovec, kPiecesAtOnce> vectors{};
+    size_t count = 0;
+    for (auto piece = unsent_.begin(); piece != unsent_.end() && count < kPiecesAtOnce; ++piece, ++count) {
+      const size_t skip = count == 0 ? unsent_offset_ : 0;
+      vectors[count] = {piece->bytes.data() + skip, piece->bytes.size() - skip};
+    }
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = count;
+    const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+    ++progress_;
+    unsent_bytes_ -= static_cast<size_t>(sent);
+    unsent_offset_ += static_cast<size_t>(sent);
+    while (!unsent_.empty() && unsent_offset_ >= unsent_.front().bytes.size()) {
+      unsent_offset_ -= unsent_.front().bytes.size();
+      if (unsent_.front().streamed > 0 && channel_) channel_->Taken(unsent_.front().streamed);
+      unsent_.pop_front();
+    }
+  }
+  if (state_ != State::kClosing) return true;
+  if (client_closed_) return false;
+  shutdown(fd_.get(), SHUT_WR);
+  state_ = State::kLingering;
+  return true;
+}
+
+// Takes what is there of the next request. True if that was something: a request, an error, a 100 to be sent.
+bool Connection::TakeRequest() {
+  if (!head_done_) {
+    if (Rest().empty()) return false;
+    switch (parser_.ParseRequest(Rest(), &head_)) {
+      case ParseState::kNeedMore:
+        return false;
+      case ParseState::kError:
+        Fail(parser_.error());
+        return true;
+      case ParseState::kDone:
+        break;
+    }
+    input_used_ += parser_.consumed();
+    head_done_ = true;
+    if (BeginBody()) return true;
+  }
+  switch (ReadBody()) {
+    case ParseState::kNeedMore:
+      return false;
+    case ParseState::kError:
+      return true;
+    case ParseState::kDone:
+      Dispatch();
+      break;
+  }
+  return true;
+}
+
+// The head is known: is there room for the body? True if there is something to be sent first.
+bool Connection::BeginBody() {
+  const auto body_max = static_cast<uint64_t>(services_.options.max_body);
+  if (head_.framing == http::Framing::kContentLength && head_.content_length > body_max) {
+    Fail({.code = ErrorCode::kBodyTooLarge,
+          .detail = "The body may have at most " + std::to_string(body_max) + " bytes.",
+          .retry_after_s = {},
+          .status = {}});
+    return true;
+  }
+  const auto room = static_cast<int64_t>(head_.content_length + Rest().size());
+  if (!memory_.GrowTo(room)) {
+    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1, .status = {}});
+    return true;
+  }
+  body_reader_ = http::BodyReader(head_.framing, head_.content_length);
+  body_.reserve(std::min<size_t>(head_.content_length, kReserveBytesMax));
+  if (!head_.expect_continue || !Rest().empty() || body_reader_.done()) return false;
+  Queue("HTTP/1.1 100 Continue\r\n\r\n");
+  return true;
+}
+
+ParseState Connection::ReadBody() {
+  size_t used = 0;
+  const ParseState state = body_reader_.Read(Rest(), &used, &body_);
+  input_used_ += used;
+  if (state == ParseState::kError) {
+    Fail(body_reader_.error());
+    return state;
+  }
+  const auto size = static_cast<int64_t>(body_.size());
+  if (size > services_.options.max_body) {
+    Fail({.code = ErrorCode::kBodyTooLarge,
+          .detail = "The body may have at most " + std::to_string(services_.options.max_body) + " bytes.",
+          .retry_after_s = {},
+          .status = {}});
+    return ParseState::kError;
+  }
+  if (!memory_.GrowTo((size + kBudgetStep - 1) / kBudgetStep * kBudgetStep)) {
+    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1, .status = {}});
+    return ParseState::kError;
+  }
+  return state;
+}
+
+void Connection::Dispatch() {
+  version_ = head_.version;
+  keep_alive_ = head_.keep_alive;
+  is_head_ = head_.method == "HEAD";
+  InboundRequest request{.head = std::exchange(head_, {}),
+                         .body = std::exchange(body_, {}),
+                         .client_ip = client_ip_,
+                         .tls = false,
+                         .arrived_ms = services_.now_ms,
+                         .memory = std::exchange(memory_, BudgetShare(services_.parts.memory))};
+  head_done_ = false;
+  parser_ = {};
+  body_reader_ = {};
+  if (input_used_ == input_.size()) {
+    input_ = {};
+    input_used_ = 0;
+  }
+  state_ = State::kBusy;
+  channel_ = std::make_shared<ChannelState>();
+  channel_->client_gone = client_closed_;
+  const LoopChannel::DispatchScope scope(this, id_);
+  services_.parts.gateway.Handle(std::move(request),
+                                 std::make_unique<LoopChannel>(services_.mailbox, id_, channel_));
+}
+
+// Answers what cannot be served, and closes: what follows in the stream cannot be trusted to be a request.
+void Connection::Fail(const http::Error& error) {
+  services_.parts.gateway.CountRefusal(error.code);
+  Reply reply = ProblemReply(error);
+  Queue(std::move(reply.head) + "Connection: close\r\n\r\n" + reply.body);
+  state_ = State::kClosing;
+  memory_.Clear();
+  input_ = {};
+  input_used_ = 0;
+}
+
+std::string Connection::ConnectionFields() {
+  keep_alive_ = keep_alive_ && !services_.stopping && !client_closed_;
+  if (!keep_alive_) return "Connection: close\r\n";
+  return version_ == http::Version::kHttp10 ? "Connection: keep-alive\r\n" : "";
+}
+
+void Connection::TakeReply(Reply reply) {
+  if (state_ != State::kBusy) return;
+  std::string bytes = std::move(reply.head);
+  bytes += ConnectionFields();
+  bytes += "\r\n";
+  if (is_head_ || http::StatusHasNoBody(reply.status)) reply.body.clear();
+  if (reply.body.size() <= kReadBytes) {
+    bytes += reply.body;
+    Queue(std::move(bytes));
+  } else {
+    Queue(std::move(bytes));
+    Queue(std::move(reply.body));
+  }
+  EndAnswer();
+}
+
+void Connection::TakeBegin(ReplyBegin begin) {
+  if (state_ != State::kBusy) return;
+  const bool has_body = !is_head_ && !http::StatusHasNoBody(begin.reply.status);
+  chunked_ = has_body && !begin.length_known && version_ == http::Version::kHttp11;
+  if (has_body && !begin.length_known && !chunked_) keep_alive_ = false;
+  std::string bytes = std::move(begin.reply.head);
+  if (chunked_) http::AppendField("Transfer-Encoding", "chunked", &bytes);
+  bytes += ConnectionFields();
+  bytes += "\r\n";
+  Queue(std::move(bytes));
+  state_ = State::kStreaming;
+}
+
+void Connection::TakeData(const std::string& data) {
+  if (state_ != State::kStreaming) return;
+  std::string bytes;
+  if (chunked_) {
+    http::AppendChunk(data, &bytes);
+  } else if (!is_head_) {
+    bytes = data;
+  }
+  if (bytes.empty()) {
+    channel_->Taken(data.size());
+  } else {
+    Queue(std::move(bytes), data.size());
+  }
+}
+
+void Connection::TakeEnd(bool whole) {
+  if (state_ != State::kBusy && state_ != State::kStreaming) return;
+  if (!whole) {
+    // The client must be able to tell that the answer is not complete: no last chunk, and the connection ends.
+    state_ = State::kClosing;
+    return;
+  }
+  if (chunked_) {
+    std::string bytes;
+    http::AppendLastChunk(&bytes);
+    Queue(std::move(bytes));
+  }
+  EndAnswer();
+}
+
+void Connection::EndAnswer() {
+  state_ = keep_alive_ ? State::kReading : State::kClosing;
+  chunked_ = false;
+  ++progress_;
+  for (Piece& piece : unsent_) piece.streamed = 0;
+  channel_.reset();
+}
+
+void Connection::Queue(std::string bytes, size_t streamed) {
+  unsent_bytes_ += bytes.size();
+  unsent_.push_back({std::move(bytes), streamed});
+}
+
+}  // namespace oncegate

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/byte_budget.h"
+#include "gateway/exchange.h"
+#include "http/body.h"
+#include "http/head.h"
+#include "ingress/ingress.h"
+#include "ingress/listener.h"
+#include "ingress/loop_channel.h"
+#include "ingress/mailbox.h"
+
+namespace oncegate {
+
+inline constexpr size_t kReadBytes = 64 * 1024;          // a loop's scratch buffer
+inline constexpr size_t kPipelinedBytesMax = 64 * 1024;  // read ahead while a request is being answered
+inline constexpr size_t kUnsentBytesMax = 256 * 1024;    // answers waiting for the client before more requests are read
+inline constexpr int64_t kWriteStallMs = 30'000;         // a client that takes nothing for so long is cut off
+inline constexpr int64_t kLingerMs = 2'000;              // how long a closed connection is drained, so that the answer arrives
+inline constexpr size_t kLingerBytesMax = 1 << 20;
+
+// What a connection waits for, and so which deadline it is under.
+enum class Awaits : uint8_t { kGateway, kNextRequest, kRestOfRequest, kClientReads, kClientCloses, kCount };
+
+// What a loop lends to its connections. Used by its thread only, but for the parts that are thread-safe.
+struct LoopServices {
+  const IngressOptions& options;
+  const IngressParts& parts;
+  std::shared_ptr<Mailbox> mailbox;
+  std::span<char> scratch;
+  int64_t now_ms = 0;     // steady clock, read once a turn of the loop
+  bool stopping = false;  // no further request is taken from connections that are open
+};
+
+// One client's connection: reads requests, hands them over one at a time, writes the answers in order. Lives on one
+// loop's thread. Methods that return bool return false when the connection is over and is to be destroyed.
+class Connection {
+ public:
+  Connection(Accepted accepted, uint64_t id, LoopServices& services);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // The kernel has bytes, or room for some. `hang_up`: the client's last bytes are among them.
+  bool OnReady(bool readable, bool hang_up);
+  bool OnMessage(LoopMessage message);
+  // The deadline of what it awaits has passed.
+  bool OnDeadline();
+  // The process is going down: close now unless an answer is owed.
+  bool OnStopping();
+
+  // The answer that comes while the request is being handed over.
+  void TakeReply(Reply reply);
+
+  [[nodiscard]] Awaits awaits() const;
+  [[nodiscard]] bool HasUnsent() const { return !unsent_.empty(); }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] uint64_t id() const { return id_; }
+
+  // Kept by the loop: where the connection stands in its list of deadlines, and since when.
+  struct DeadlineSlot {
+    Awaits awaits = Awaits::kCount;
+    uint64_t progress = 0;
+    int64_t deadline_ms = 0;
+    std::list<Connection*>::iterator position;
+  };
+  DeadlineSlot deadline;
+  // Grows whenever the deadline has to start anew (a request is complete, bytes were taken).
+  [[nodiscard]] uint64_t progress() const { return progress_; }
+
+ private:
+  enum class State : uint8_t {
+    kReading,    // of the next request
+    kBusy,       // the gateway has the request
+    kStreaming,  // its answer is coming in pieces
+    kClosing,    // what is unsent goes out, then the sending side is closed
+    kLingering,  // waiting for the client to close
+  };
+  struct Piece {
+    std::string bytes;
+    size_t streamed = 0;  // of these, how many count against the stream's bound
+  };
+
+  bool Advance();
+  bool Fill();
+  bool Drain();
+  bool Flush();
+  bool TakeRequest();
+  bool BeginBody();
+  http::ParseState ReadBody();
+  void Dispatch();
+  void Fail(const http::Error& error);
+  void TakeBegin(ReplyBegin begin);
+  void TakeData(const std::string& data);
+  void TakeEnd(bool whole);
+  void EndAnswer();
+  void Queue(std::string bytes, size_t streamed = 0);
+  [[nodiscard]] bool WantsInput() const;
+  [[nodiscard]] std::string ConnectionFields();
+  [[nodiscard]] std::string_view Rest() const { return std::string_view(input_).substr(input_used_); }
+
+  LoopServices& services_;
+  const OwnedFd fd_;
+  const uint64_t id_;
+  const std::string client_ip_;
+  State state_ = State::kReading;
+  bool client_closed_ = false;  // it will send no more
+  bool more_to_read_ = false;   // the kernel may hold bytes that were not read
+  bool read_to_end_ = false;    // a short read does not mean that nothing is left: the end of the stream is
+  uint64_t progress_ = 0;
+
+  // The request that is being read.
+  std::string input_;
+  size_t input_used_ = 0;
+  bool head_done_ = false;
+  http::HeadParser parser_;
+  http::RequestHead head_;
+  http::BodyReader body_reader_;
+  std::string body_;
+  BudgetShare memory_;
+
+  // The request that is being answered.
+  std::shared_ptr<ChannelState> channel_;
+  http::Version version_ = http::Version::kHttp11;
+  bool keep_alive_ = true;
+  bool is_head_ = false;
+  bool chunked_ = false;
+
+  std::deque<Piece> unsent_;
+  size_t unsent_offset_ = 0;  // of the first piece, already taken
+  size_t unsent_bytes_ = 0;
+  size_t lingered_bytes_ = 0;
+};
+
+}  // namespace oncegate

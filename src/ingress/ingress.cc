@@ -1,0 +1,95 @@
+#include "ingress/ingress.h"
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "gateway/messages.h"
+#include "ingress/event_loop.h"
+#include "ingress/listener.h"
+
+namespace oncegate {
+namespace {
+
+class EpollIngress final : public Ingress {
+ public:
+  EpollIngress(const IngressOptions& options, const IngressParts& parts) : options_(options), parts_(parts) {}
+  ~EpollIngress() override { Stop(0); }
+
+  Status Start() {
+    std::vector<Listener> listeners;
+    for (const Endpoint& endpoint : options_.listen) {
+      Result<Listener> listener = Listener::Open(endpoint);
+      if (!listener.ok()) return listener.status();
+      addresses_.push_back(listener->url);
+      listeners.push_back(std::move(*listener));
+    }
+    for (size_t i = 0; i < options_.loops; ++i) {
+      loops_.push_back(std::make_unique<EventLoop>(options_, parts_, connections_));
+      if (Status status = loops_.back()->Init(); !status.ok()) return status;
+    }
+    Status status =
+        loops_.front()->AddListeners(std::move(listeners), [this](Accepted accepted) { Deal(std::move(accepted)); });
+    if (!status.ok()) return status;
+    for (const auto& loop : loops_) threads_.emplace_back([&loop] { loop->Run(); });
+    return OkStatus();
+  }
+
+  [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
+  [[nodiscard]] size_t connections() const override { return connections_.load(); }
+
+  void StopAccepting() override {
+    for (const auto& loop : loops_) loop->mailbox()->Post({0, oncegate::StopAccepting{}});
+  }
+
+  void Stop(int64_t timeout_ms) override {
+    for (const auto& loop : loops_) loop->mailbox()->Post({0, StopLoop{parts_.clock.SteadyMs() + timeout_ms}});
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+ private:
+  // Gives a new connection to the next loop in turn. Runs on the first loop's thread.
+  void Deal(Accepted accepted) {
+    if (connections_.fetch_add(1) >= options_.max_connections) {
+      connections_.fetch_sub(1);
+      return TurnAway(accepted);
+    }
+    loops_[next_loop_]->mailbox()->Post({0, AdoptConnection{std::move(accepted)}});
+    next_loop_ = (next_loop_ + 1) % loops_.size();
+  }
+
+  void TurnAway(const Accepted& accepted) {
+    const Reply reply = ProblemReply({.code = http::ErrorCode::kOverloaded,
+                                      .detail = "Too many connections are open.",
+                                      .retry_after_s = 1,
+                                      .status = {}});
+    const std::string bytes = reply.head + "Connection: close\r\n\r\n" + reply.body;
+    // A new socket's buffer is empty: it takes the answer, or the client is gone.
+    [[maybe_unused]] const ssize_t sent =
+        send(accepted.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(accepted.fd.get(), SHUT_WR);
+    parts_.gateway.CountRefusal(http::ErrorCode::kOverloaded);
+    parts_.logger.Log(LogLevel::kWarn, LogEvent::kWarning, "a connection was turned away: --max-connections is reached");
+  }
+
+  const IngressOptions options_;
+  const IngressParts parts_;
+  std::vector<std::string> addresses_;
+  std::atomic<size_t> connections_{0};
+  std::vector<std::unique_ptr<EventLoop>> loops_;
+  size_t next_loop_ = 0;  // used on the first loop's thread
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Ingress>> StartIngress(const IngressOptions& options, const IngressParts& parts) {
+  auto ingress = std::make_unique<EpollIngress>(options, parts);
+  if (Status status = ingress->Start(); !status.ok()) return status;
+  return std::unique_ptr<Ingress>(std::move(ingress));
+}
+
+}  // namespace oncegate

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+#include "ingress/ingress.h"
+
+namespace oncegate {
+
+// A file descriptor that closes itself. Move-only.
+class OwnedFd {
+ public:
+  OwnedFd() = default;
+  explicit OwnedFd(int fd) : fd_(fd) {}
+  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  OwnedFd& operator=(OwnedFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  OwnedFd(const OwnedFd&) = delete;
+  OwnedFd& operator=(const OwnedFd&) = delete;
+  ~OwnedFd() { Reset(); }
+
+  [[nodiscard]] int get() const { return fd_; }
+  void Reset();
+
+ private:
+  int fd_ = -1;
+};
+
+inline constexpr int kListenBacklog = 4096;
+
+// A listening, non-blocking socket.
+struct Listener {
+  OwnedFd fd;
+  std::string url;  // "http://127.0.0.1:8080", with the real port
+
+  static Result<Listener> Open(const Endpoint& endpoint);
+};
+
+// A connection that was accepted.
+struct Accepted {
+  OwnedFd fd;
+  std::string client_ip;  // an IPv4 address that came over IPv6 in its IPv4 form
+};
+
+// The next connection that waits. `*error` is 0 or the errno that says why there is none (EAGAIN: nobody waits).
+Accepted AcceptOne(int listener, int* error);
+
+}  // namespace oncegate

@@ -1,0 +1,300 @@
+#include "store/database.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+#include <vector>
+
+#include "store/codec.h"
+#include "store/directory.h"
+#include "store/expiry_properties.h"
+#include "store/keys.h"
+
+namespace oncegate::store {
+namespace {
+
+constexpr std::array<const char*, kFamilyCount> kFamilyNames = {"default", "records", "bodies", "expiry",
+                                                                "open",    "created", "labels", "replays"};
+
+// Swallows what RocksDB says: opening a directory that may not be ours must not leave a log in it.
+class SilentLogger final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char* /*format*/, va_list /*arguments*/) noexcept override {}
+};
+
+struct Expiry {
+  ExpiryIn where;
+  ExpiresAtFunction function;
+};
+
+// Only for families whose entries expire.
+Expiry ExpiryOf(Family family) {
+  switch (family) {
+    case Family::kRecords:
+      return {ExpiryIn::kValue, ExpiresAtOfRecord};
+    case Family::kBodies:
+    case Family::kExpiry:
+      return {ExpiryIn::kKey, ExpiresAtOfTimeKey};
+    case Family::kDefault:
+    case Family::kOpen:
+    case Family::kCreated:
+    case Family::kLabels:
+    case Family::kReplays:
+      break;
+  }
+  return {ExpiryIn::kValue, ExpiresAtOfValue};
+}
+
+bool IsLockError(const std::string& text) {
+  return text.find("While lock file") != std::string::npos || text.find("lock hold by current process") != std::string::npos;
+}
+
+Status FromOpen(const rocksdb::Status& status, const std::string& directory) {
+  const std::string text = status.ToString();
+  if (status.IsIOError() && IsLockError(text))
+    return Conflict("the data directory " + directory + " is in use by another process");
+  // RocksDB reports a missing file as an I/O error; one that the manifest names is lost data.
+  if (status.IsPathNotFound() || text.find("No such file or directory") != std::string::npos)
+    return Corruption("the data directory " + directory + " lacks a file: " + text);
+  if (status.IsInvalidArgument())
+    return InvalidArgument("the data directory " + directory + " is not a store of oncegate: " + text);
+  return FromRocks(status, "opening the data directory " + directory);
+}
+
+// The format that the directory says it has; 0 if it says nothing. Writes nothing into the directory.
+Result<int> ReadFormat(const std::string& directory, bool* has_data) {
+  rocksdb::Options options;
+  options.info_log = std::make_shared<SilentLogger>();
+  rocksdb::DB* raw = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(options, directory, &raw);
+  const std::unique_ptr<rocksdb::DB> db(raw);
+  if (!opened.ok()) return FromOpen(opened, directory);
+  std::string text;
+  const rocksdb::Status got = db->Get(rocksdb::ReadOptions(), AsSlice(kFormatKey), &text);
+  if (got.IsNotFound()) {
+    const std::unique_ptr<rocksdb::Iterator> iterator(db->NewIterator(rocksdb::ReadOptions()));
+    iterator->SeekToFirst();
+    *has_data = iterator->Valid();
+    return 0;
+  }
+  if (!got.ok()) return FromRocks(got, "reading the format of " + directory);
+  int format = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), format);
+  if (parsed.ec != std::errc() || format < 1) return Corruption("the format of " + directory + " cannot be read");
+  return format;
+}
+
+// Our families, all or (interrupted creation) some of them.
+bool AreOurs(const std::vector<std::string>& names) {
+  return std::all_of(names.begin(), names.end(), [](const std::string& name) {
+    return std::find(kFamilyNames.begin(), kFamilyNames.end(), name) != kFamilyNames.end();
+  });
+}
+
+}  // namespace
+
+Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
+  if (status.ok()) return OkStatus();
+  std::string message = std::string(doing) + ": " + status.ToString();
+  if (status.IsCorruption()) return Corruption(std::move(message));
+  if (status.IsNoSpace() || status.IsSpaceLimit()) return NoSpace(std::move(message));
+  return Unavailable(std::move(message));
+}
+
+Database::Database(const RocksDbStoreOptions& options)
+    : read_only_(options.read_only),
+      sync_(options.durability == Durability::kSync),
+      cache_bytes_(options.cache_bytes),
+      memtable_bytes_(options.memtable_bytes) {
+  // Memtables are charged to the cache, so that both together stay within their sum.
+  cache_ = rocksdb::NewLRUCache(static_cast<size_t>(cache_bytes_ + memtable_bytes_));
+  write_buffers_ = std::make_shared<rocksdb::WriteBufferManager>(static_cast<size_t>(memtable_bytes_), cache_);
+}
+
+Database::~Database() {
+  if (!db_) return;
+  if (!read_only_) (void)db_->SyncWAL();  // `async` promises the kernel only, but an orderly end can do better
+  for (rocksdb::ColumnFamilyHandle* handle : handles_) {
+    if (handle != nullptr) (void)db_->DestroyColumnFamilyHandle(handle);
+  }
+  (void)db_->Close();
+}
+
+Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& options) {
+  Result<DirectoryState> state = PrepareDirectory(options.directory, options.read_only);
+  if (!state.ok()) return state.status();
+  std::unique_ptr<Database> database(new Database(options));
+  if (*state == DirectoryState::kDatabase) {
+    if (Status status = database->CheckFormat(options.directory); !status.ok()) return status;
+  }
+  if (Status status = database->OpenAll(options.directory); !status.ok()) return status;
+  return database;
+}
+
+Status Database::CheckFormat(const std::string& directory) {
+  const Status not_ours = InvalidArgument("the data directory " + directory + " holds a database that is not oncegate's");
+  bool has_data = false;
+  Result<int> format = ReadFormat(directory, &has_data);
+  if (!format.ok()) return format.status();
+  if (*format > kFormatVersion)
+    return InvalidArgument("the data directory " + directory + " has format " + std::to_string(*format) +
+                           "; this program reads up to format " + std::to_string(kFormatVersion));
+  if (*format > 0) return OkStatus();
+  // No format: ours only if it was stopped while it was being created, and then it is empty.
+  std::vector<std::string> names;
+  const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(rocksdb::DBOptions(), directory, &names);
+  if (!listed.ok()) return FromOpen(listed, directory);
+  return has_data || !AreOurs(names) || read_only_ ? not_ours : OkStatus();
+}
+
+Status Database::OpenAll(const std::string& directory) {
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (size_t i = 0; i < kFamilyCount; ++i)
+    families.emplace_back(kFamilyNames[i], MakeFamilyOptions(static_cast<Family>(i)));
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* raw = nullptr;
+  const rocksdb::Status opened =
+      read_only_ ? rocksdb::DB::OpenForReadOnly(MakeDbOptions(), directory, families, &handles, &raw)
+                 : rocksdb::DB::Open(MakeDbOptions(), directory, families, &handles, &raw);
+  if (!opened.ok()) return FromOpen(opened, directory);
+  db_.reset(raw);
+  std::copy(handles.begin(), handles.end(), handles_.begin());
+  rocksdb::PinnableSlice format;
+  Result<bool> found = Get(Family::kDefault, kFormatKey, &format);
+  if (!found.ok() || *found || read_only_) return found.status();
+  rocksdb::WriteOptions write;
+  write.sync = true;
+  return FromRocks(db_->Put(write, AsSlice(kFormatKey), std::to_string(kFormatVersion)), "creating " + directory);
+}
+
+rocksdb::DBOptions Database::MakeDbOptions() const {
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  options.write_buffer_manager = write_buffers_;
+  // Small families are seldom flushed and would keep old logs alive; at this size they are.
+  options.max_total_wal_size = static_cast<uint64_t>(std::max<int64_t>(2 * memtable_bytes_, 32LL << 20));
+  options.max_background_jobs = 2;
+  options.max_open_files = 512;  // leaves descriptors for connections under the usual limit of 1024
+  options.bytes_per_sync = 1 << 20;
+  // A log whose last record is torn was cut off while that record was being written, so nobody was told that it is
+  // there. Damage before the end is a lost claim: the default mode would end the replay there without a word, this one
+  // refuses to open.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  if (read_only_) {
+    options.info_log = std::make_shared<SilentLogger>();
+  } else {
+    options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+    options.keep_log_file_num = 3;
+    options.max_log_file_size = 4 << 20;
+  }
+  // An idle process stays idle.
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
+  rocksdb::ColumnFamilyOptions options;
+  options.write_buffer_size = static_cast<size_t>(memtable_bytes_);  // the manager's limit is for all families together
+  options.compression = rocksdb::kLZ4Compression;
+  options.level_compaction_dynamic_level_bytes = true;
+  // Cleanups rewrite whole files, so that small ones keep what they touch small. A file of `bodies` holds references of
+  // some 80 bytes, so that even 1 MiB of them stands for a great deal of blobs.
+  options.target_file_size_base = family == Family::kBodies ? 1 << 20 : 16 << 20;
+  options.max_bytes_for_level_base = 64 << 20;
+  // Cleanups find expired files by themselves; these options are only looked at when something is written.
+  options.ttl = 0;
+  options.periodic_compaction_seconds = 0;
+
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache_;
+  table.format_version = 5;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  if (family == Family::kRecords) {
+    table.data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
+    table.data_block_hash_table_util_ratio = 0.75;
+  }
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+
+  if (family == Family::kBodies) {
+    options.enable_blob_files = true;
+    options.min_blob_size = kInlineRequestBytesMax;
+    options.blob_file_size = 64 << 20;
+    options.blob_compression_type = rocksdb::kLZ4Compression;
+    options.blob_cache = cache_;
+    options.enable_blob_garbage_collection = true;
+  }
+  if (family == Family::kDefault) return options;
+  const Expiry expiry = ExpiryOf(family);
+  options.compaction_filter_factory = NewTtlFilterFactory(filter_cutoff_, expiry.where, expiry.function);
+  options.table_properties_collector_factories.push_back(NewExpiryCollectorFactory(expiry.function));
+  return options;
+}
+
+Result<bool> Database::Get(Family family, std::string_view key, rocksdb::PinnableSlice* value) {
+  const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), Handle(family), AsSlice(key), value);
+  if (status.IsNotFound()) return false;
+  if (!status.ok()) return FromRocks(status, "reading the store");
+  return true;
+}
+
+Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {
+  if (read_only_) return Unavailable("the store was opened for reading only");
+  rocksdb::WriteOptions options;
+  options.sync = sync_;
+  rocksdb::Status status = db_->Write(options, batch);
+  if (!status.ok()) {
+    const std::lock_guard lock(resume_mu_);
+    const int64_t now_ms = clock.SteadyMs();
+    if (!resumed_at_ms_ || now_ms - *resumed_at_ms_ >= kResumeIntervalMs) {
+      resumed_at_ms_ = now_ms;
+      if (db_->Resume().ok()) status = db_->Write(options, batch);
+    }
+  }
+  write_failing_.store(!status.ok());
+  return FromRocks(status, "writing the store");
+}
+
+Database::Range Database::Scan(Family family, std::string lower, std::string upper,
+                               const rocksdb::Snapshot* snapshot) {
+  return {*this, family, std::move(lower), std::move(upper), snapshot};
+}
+
+uint64_t Database::Property(const rocksdb::Slice& name) {
+  uint64_t value = 0;
+  return db_->GetAggregatedIntProperty(name, &value) ? value : 0;
+}
+
+uint64_t Database::WalBytes() {
+  rocksdb::VectorLogPtr files;
+  if (!db_->GetSortedWalFiles(files).ok()) return 0;
+  uint64_t bytes = 0;
+  for (const auto& file : files) bytes += file->SizeFileBytes();
+  return bytes;
+}
+
+Database::Range::Range(Database& database, Family family, std::string lower, std::string upper,
+                       const rocksdb::Snapshot* snapshot)
+    : bounds_(std::make_unique<Bounds>()) {
+  bounds_->lower = std::move(lower);
+  bounds_->upper = std::move(upper);
+  bounds_->lower_slice = bounds_->lower;
+  bounds_->upper_slice = bounds_->upper;
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  options.snapshot = snapshot;
+  if (!bounds_->lower.empty()) options.iterate_lower_bound = &bounds_->lower_slice;
+  if (!bounds_->upper.empty()) options.iterate_upper_bound = &bounds_->upper_slice;
+  iterator_.reset(database.db().NewIterator(options, database.Handle(family)));
+}
+
+}  // namespace oncegate::store

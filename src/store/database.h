@@ -1,0 +1,120 @@
+#pragma once
+
+#include <rocksdb/db.h>
+#include <rocksdb/write_buffer_manager.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "store/rocksdb_store.h"
+#include "store/ttl_filter.h"
+
+// For the .cc files of this folder only: the one header that shows RocksDB.
+namespace oncegate::store {
+
+// The column families; docs/record-format.md says what each holds.
+enum class Family : size_t { kDefault, kRecords, kBodies, kExpiry, kOpen, kCreated, kLabels, kReplays };
+inline constexpr size_t kFamilyCount = 8;
+// Those whose entries expire.
+inline constexpr std::array<Family, 7> kExpiringFamilies = {Family::kRecords, Family::kBodies, Family::kExpiry,
+                                                            Family::kOpen,    Family::kCreated, Family::kLabels,
+                                                            Family::kReplays};
+
+// The format of the whole directory. A program opens its own and earlier ones.
+inline constexpr int kFormatVersion = 1;
+
+// What stands in the default family.
+inline constexpr std::string_view kFormatKey = "oncegate.format";           // version, decimal
+inline constexpr std::string_view kStoredTimeKey = "oncegate.stored_time";  // ms, u64
+inline constexpr std::string_view kRemovedUntilKey = "oncegate.removed_until";  // ms, u64
+inline constexpr std::string_view kTypePrefix = "oncegate.type/";           // + id:u32 -> name
+
+inline rocksdb::Slice AsSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+inline std::string_view AsView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+// A RocksDB status as ours. `doing` says what was attempted ("reading a record").
+Status FromRocks(const rocksdb::Status& status, std::string_view doing);
+
+// An open RocksDB with our families and options. Thread-safe.
+class Database {
+ public:
+  // Opens or creates; errors as OpenRocksDbStore.
+  static Result<std::unique_ptr<Database>> Open(const RocksDbStoreOptions& options);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  [[nodiscard]] rocksdb::DB& db() { return *db_; }
+  [[nodiscard]] rocksdb::ColumnFamilyHandle* Handle(Family family) { return handles_[static_cast<size_t>(family)]; }
+  [[nodiscard]] bool read_only() const { return read_only_; }
+  [[nodiscard]] FilterCutoff& filter_cutoff() { return *filter_cutoff_; }
+
+  // True and the value, or false if there is none.
+  Result<bool> Get(Family family, std::string_view key, rocksdb::PinnableSlice* value);
+
+  // Writes all of it or nothing, as durably as the store was opened to be. After a failure of the disk RocksDB refuses
+  // writes: it is then asked to resume, at most once in kResumeIntervalMs, and the write is tried once more.
+  static constexpr int64_t kResumeIntervalMs = 1000;
+  Status Write(rocksdb::WriteBatch* batch, const Clock& clock);
+  // The last write failed.
+  [[nodiscard]] bool write_failing() const { return write_failing_.load(); }
+
+  // An iterator over [lower, upper) that does not displace what readers have cached. `snapshot` may be null.
+  class Range;
+  Range Scan(Family family, std::string lower, std::string upper, const rocksdb::Snapshot* snapshot = nullptr);
+
+  // The sum over all families of one of RocksDB's integer properties.
+  uint64_t Property(const rocksdb::Slice& name);
+  uint64_t WalBytes();
+  uint64_t CacheBytes() const { return cache_->GetUsage(); }
+
+ private:
+  explicit Database(const RocksDbStoreOptions& options);
+  Status OpenAll(const std::string& directory);
+  Status CheckFormat(const std::string& directory);
+  [[nodiscard]] rocksdb::DBOptions MakeDbOptions() const;
+  [[nodiscard]] rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family) const;
+
+  // Constant after Open.
+  const bool read_only_;
+  const bool sync_;
+  const int64_t cache_bytes_;
+  const int64_t memtable_bytes_;
+  const std::shared_ptr<FilterCutoff> filter_cutoff_ = std::make_shared<FilterCutoff>(0);
+  std::shared_ptr<rocksdb::Cache> cache_;
+  std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;
+  std::unique_ptr<rocksdb::DB> db_;
+  std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
+
+  std::atomic<bool> write_failing_{false};
+  std::mutex resume_mu_;
+  std::optional<int64_t> resumed_at_ms_;  // guarded by resume_mu_
+};
+
+// See Database::Scan. Owns its bounds. Not thread-safe.
+class Database::Range {
+ public:
+  Range(Database& database, Family family, std::string lower, std::string upper, const rocksdb::Snapshot* snapshot);
+
+  [[nodiscard]] rocksdb::Iterator& operator*() { return *iterator_; }
+  [[nodiscard]] rocksdb::Iterator* operator->() { return iterator_.get(); }
+
+ private:
+  // On the heap, because the iterator points at them and a Range may be moved.
+  struct Bounds {
+    std::string lower;
+    std::string upper;
+    rocksdb::Slice lower_slice;
+    rocksdb::Slice upper_slice;
+  };
+  std::unique_ptr<Bounds> bounds_;
+  std::unique_ptr<rocksdb::Iterator> iterator_;
+};
+
+}  // namespace oncegate::store

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "store/codec.h"
+#include "store/database.h"
+#include "store/record_counts.h"
+
+namespace oncegate::store {
+
+// A change of one key from one record to another; null stands for none. The only way in which records are written, so
+// that a record and what the indexes say of it cannot part.
+struct Transition {
+  const ScopedKey& key;
+  const StoredRecord* before = nullptr;
+  const StoredRecord* after = nullptr;
+  // Bodies to be written to the places that `after` names; those not given are there already.
+  std::optional<std::string> request_body;
+  std::optional<std::string> response_body;
+};
+
+// Adds the record, its index entries and bodies to the batch, and takes out those of the record before it.
+void AppendTransition(const Transition& transition, Database& database, rocksdb::WriteBatch* batch);
+
+// Makes the counts what they are after the transition. To be called once it is written.
+void CountTransition(const Transition& transition, RecordCounts* counts);
+
+CountKey CountKeyOf(const StoredRecord& stored);
+
+}  // namespace oncegate::store
