@@ -237,7 +237,7 @@ void Gateway::Refuse(Delivery& delivery, ErrorCode code, std::string detail) {
 }
 
 void Gateway::SendProblem(Delivery& delivery, ErrorCode code, std::string detail) {
-  http::Error error{.code = code, .detail = std::move(detail), .retry_after_s = RetryAfter(code), .status = {}};
+  http::Error error{.code = code, .detail = std::move(detail), .retry_after_s = RetryAfter(code)};
   if (code == ErrorCode::kInFlight || code == ErrorCode::kOutcomeUnknown) error.status = delivery.route->busy_status;
   delivery.channel->Send(ProblemReply(error));
   counters_.Add(code);
@@ -257,9 +257,11 @@ bool Gateway::WaitUntilIdle(int64_t timeout_ms) {
 
 void Gateway::ShutDown() {
   StartDraining();
-  upstream_.Abort();
-  for (const DeliveryPtr& delivery : pool_.Stop())
+  // The queue first: what was not begun must not be claimed now, only to be broken off.
+  for (const DeliveryPtr& delivery : pool_.Close())
     Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
+  upstream_.Abort();
+  pool_.Join();
   table_.ShutDown();
 }
 

@@ -24,41 +24,48 @@ class WorkerPool {
     threads_.reserve(threads);
     for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
   }
-  ~WorkerPool() { Stop(); }
+  ~WorkerPool() {
+    Close();
+    Join();
+  }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // False, and `item` untouched, if the queue is full or the pool is stopped.
+  // False, and `item` untouched, if the queue is full or the pool is closed.
   bool Submit(Item& item) {
     {
       const std::lock_guard lock(mutex_);
-      if (stopped_ || queue_.size() >= queue_items_max_) return false;
+      if (closed_ || queue_.size() >= queue_items_max_) return false;
       queue_.push_back(std::move(item));
     }
     changed_.notify_one();
     return true;
   }
 
-  // Waits for the items that run, and returns those that did not get that far. Later calls return nothing.
-  std::deque<Item> Stop() {
+  // Takes no further items, and returns those that no thread has begun.
+  std::deque<Item> Close() {
     std::deque<Item> left;
     {
       const std::lock_guard lock(mutex_);
-      stopped_ = true;
+      closed_ = true;
       left.swap(queue_);
     }
     changed_.notify_all();
+    return left;
+  }
+
+  // Waits for the items that run. REQUIRES: Close was called.
+  void Join() {
     for (std::thread& thread : threads_) {
       if (thread.joinable()) thread.join();
     }
-    return left;
   }
 
  private:
   void Work() {
     std::unique_lock lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [this] { return stopped_ || !queue_.empty(); });
+      changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
       if (queue_.empty()) return;
       Item item = std::move(queue_.front());
       queue_.pop_front();
@@ -73,7 +80,7 @@ class WorkerPool {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Item> queue_;  // guarded by mutex_
-  bool stopped_ = false;    // guarded by mutex_
+  bool closed_ = false;    // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

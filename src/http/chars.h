@@ -6,8 +6,8 @@
 
 namespace oncegate::http {
 
-// What a byte may be part of (RFC 9110 section 5.6, RFC 3986 section 3.2.2). One table, so that every check of a byte is
-// one load.
+// What a byte may be part of (RFC 9110 section 5.6, RFC 3986 section 3.2.2). One table, so that every check of a byte
+// is one load.
 enum CharClass : uint8_t {
   kTokenChar = 1,
   kTargetChar = 2,   // request targets: visible ASCII less '#', which only belongs to fragments
@@ -18,7 +18,9 @@ enum CharClass : uint8_t {
 
 namespace internal {
 
-consteval bool IsAlnum(int c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+consteval bool IsAlnum(int c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 consteval std::array<uint8_t, 256> MakeCharTable() {
   constexpr std::string_view kTokenMarks = "!#$%&'*+-.^_`|~";
@@ -60,7 +62,9 @@ constexpr int HexValue(char c) {
   return -1;
 }
 
-constexpr char ToLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+constexpr char ToLower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
 
 constexpr std::string_view TrimSpaces(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);

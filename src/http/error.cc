@@ -50,7 +50,9 @@ consteval bool RowsMatchCodes() {
 }
 static_assert(RowsMatchCodes(), "a row of kErrors stands at another place than its code");
 
-const ErrorRow& RowOf(ErrorCode code) { return kErrors[static_cast<size_t>(code)]; }
+const ErrorRow& RowOf(ErrorCode code) {
+  return kErrors[static_cast<size_t>(code)];
+}
 
 // The length of the UTF-8 sequence that `text` begins with, or 0 where it is not well formed (RFC 3629: no overlong
 // forms, no surrogates, nothing beyond U+10FFFF).
@@ -106,10 +108,18 @@ void AppendJsonString(std::string_view text, std::string* out) {
 
 }  // namespace
 
-std::string_view ErrorName(ErrorCode code) { return RowOf(code).name; }
-int ErrorStatus(ErrorCode code) { return RowOf(code).status; }
-std::string_view ErrorTitle(ErrorCode code) { return RowOf(code).title; }
-bool ErrorRetryable(ErrorCode code) { return RowOf(code).retryable; }
+std::string_view ErrorName(ErrorCode code) {
+  return RowOf(code).name;
+}
+int ErrorStatus(ErrorCode code) {
+  return RowOf(code).status;
+}
+std::string_view ErrorTitle(ErrorCode code) {
+  return RowOf(code).title;
+}
+bool ErrorRetryable(ErrorCode code) {
+  return RowOf(code).retryable;
+}
 
 std::string ProblemJson(const Error& error) {
   const ErrorRow& row = RowOf(error.code);

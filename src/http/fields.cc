@@ -54,12 +54,14 @@ bool Fields::HasToken(std::string_view name, std::string_view token) const {
   return false;
 }
 
-std::string_view RequestHead::path() const { return std::string_view(target).substr(0, target.find('?')); }
+std::string_view RequestHead::path() const {
+  return std::string_view(target).substr(0, target.find('?'));
+}
 
 bool IsHopByHop(std::string_view name, const Fields& fields) {
   constexpr std::array<std::string_view, 9> kNames = {
-      "Connection", "Keep-Alive", "Proxy-Connection",  "Proxy-Authenticate", "Proxy-Authorization",
-      "TE",         "Trailer",    "Transfer-Encoding", "Upgrade",
+      "Connection", "Keep-Alive",        "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE",
+      "Trailer",    "Transfer-Encoding", "Upgrade",
   };
   const auto same = [name](std::string_view other) { return EqualsIgnoreCase(name, other); };
   if (std::any_of(kNames.begin(), kNames.end(), same)) return true;

@@ -94,8 +94,8 @@ ParseState HeadParser::ParseResponse(std::string_view input, std::string_view re
   const bool bodiless_status = StatusHasNoBody(status_);
   if (request_method == "HEAD" || bodiless_status) {
     head->framing = Framing::kNone;
-    // Such a status must not announce a body (RFC 9112 section 6.1). If one comes all the same, nobody shall take it for
-    // the next answer.
+    // Such a status must not announce a body (RFC 9112 section 6.1). If one comes all the same, nobody shall take it
+    // for the next answer.
     if (bodiless_status && status_ != 304 && (chunked_ || content_length_ > 0)) head->keep_alive = false;
   } else if (chunked_) {
     head->framing = Framing::kChunked;

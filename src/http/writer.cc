@@ -114,7 +114,9 @@ void AppendChunk(std::string_view data, std::string* out) {
   out->append("\r\n").append(data).append("\r\n");
 }
 
-void AppendLastChunk(std::string* out) { out->append("0\r\n\r\n"); }
+void AppendLastChunk(std::string* out) {
+  out->append("0\r\n\r\n");
+}
 
 std::string_view StandardReason(int status) {
   const auto it = std::lower_bound(kReasons.begin(), kReasons.end(), status,
@@ -122,7 +124,9 @@ std::string_view StandardReason(int status) {
   return it != kReasons.end() && it->status == status ? it->phrase : std::string_view();
 }
 
-bool StatusHasNoBody(int status) { return (status >= 100 && status < 200) || status == 204 || status == 304; }
+bool StatusHasNoBody(int status) {
+  return (status >= 100 && status < 200) || status == 204 || status == 304;
+}
 
 std::string FormatHttpDate(int64_t unix_ms) {
   constexpr std::array<std::string_view, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};

@@ -54,7 +54,7 @@ bool Connection::OnStopping() {
 
 bool Connection::OnDeadline() {
   if (awaits() != Awaits::kRestOfRequest) return false;
-  Fail({.code = ErrorCode::kRequestTimeout, .detail = "The request did not arrive in time.", .retry_after_s = {}, .status = {}});
+  Fail({.code = ErrorCode::kRequestTimeout, .detail = "The request did not arrive in time."});
   return Advance();
 }
 
@@ -202,14 +202,12 @@ bool Connection::BeginBody() {
   const auto body_max = static_cast<uint64_t>(services_.options.max_body);
   if (head_.framing == http::Framing::kContentLength && head_.content_length > body_max) {
     Fail({.code = ErrorCode::kBodyTooLarge,
-          .detail = "The body may have at most " + std::to_string(body_max) + " bytes.",
-          .retry_after_s = {},
-          .status = {}});
+          .detail = "The body may have at most " + std::to_string(body_max) + " bytes."});
     return true;
   }
   const auto room = static_cast<int64_t>(head_.content_length + Rest().size());
   if (!memory_.GrowTo(room)) {
-    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1, .status = {}});
+    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1});
     return true;
   }
   body_reader_ = http::BodyReader(head_.framing, head_.content_length);
@@ -230,13 +228,11 @@ ParseState Connection::ReadBody() {
   const auto size = static_cast<int64_t>(body_.size());
   if (size > services_.options.max_body) {
     Fail({.code = ErrorCode::kBodyTooLarge,
-          .detail = "The body may have at most " + std::to_string(services_.options.max_body) + " bytes.",
-          .retry_after_s = {},
-          .status = {}});
+          .detail = "The body may have at most " + std::to_string(services_.options.max_body) + " bytes."});
     return ParseState::kError;
   }
   if (!memory_.GrowTo((size + kBudgetStep - 1) / kBudgetStep * kBudgetStep)) {
-    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1, .status = {}});
+    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1});
     return ParseState::kError;
   }
   return state;

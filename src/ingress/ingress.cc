@@ -64,8 +64,7 @@ class EpollIngress final : public Ingress {
   void TurnAway(const Accepted& accepted) {
     const Reply reply = ProblemReply({.code = http::ErrorCode::kOverloaded,
                                       .detail = "Too many connections are open.",
-                                      .retry_after_s = 1,
-                                      .status = {}});
+                                      .retry_after_s = 1});
     const std::string bytes = reply.head + "Connection: close\r\n\r\n" + reply.body;
     // A new socket's buffer is empty: it takes the answer, or the client is gone.
     [[maybe_unused]] const ssize_t sent =

@@ -103,7 +103,7 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
   if (status.ok()) return OkStatus();
   std::string message = std::string(doing) + ": " + status.ToString();
   if (status.IsCorruption()) return Corruption(std::move(message));
-  if (status.IsNoSpace() || status.IsSpaceLimit()) return NoSpace(std::move(message));
+  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) return NoSpace(std::move(message));
   return Unavailable(std::move(message));
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/record.h"
 #include "store/codec.h"
+#include "store/record_counts.h"
 
 // The keys of the store's indexes, and the values of those that have one (docs/record-format.md).
 namespace oncegate::store {
@@ -18,6 +19,8 @@ struct ExpiryEntry {
 };
 std::string ExpiryKey(int64_t expires_at_ms, uint32_t type_id, const ScopedKey& key);
 bool ParseExpiryKey(std::string_view bytes, ExpiryEntry* entry);
+// What an entry of `expiry` counts as in the statistics; false if it cannot be read.
+bool CountKeyOfEntry(std::string_view key, std::string_view value, CountKey* count);
 
 // The least key of `expiry` and of `bodies` with this time; what is below it ended before.
 std::string TimeBound(int64_t ms);

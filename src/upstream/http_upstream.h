@@ -34,8 +34,9 @@ struct HttpUpstreamOptions {
 
 // An Upstream on own sockets and http/. libcurl and httplib are not used because both send a request again by
 // themselves when a reused connection dies. Host names are resolved when a connection is made, all addresses tried in
-// turn within the time-out. With https the certificate and the host name are verified (TLS 1.2 and later).
-// InvalidArgument if the CA file cannot be read. `clock` must outlive it.
+// turn within the time-out; resolving itself cannot be interrupted and may outlast it when the name server is dead.
+// With https the certificate and the host name are verified (TLS 1.2 and later). InvalidArgument if the CA file cannot
+// be read. `clock` must outlive it.
 Result<std::unique_ptr<Upstream>> MakeHttpUpstream(HttpUpstreamOptions options, const Clock& clock);
 
 }  // namespace oncegate

@@ -67,8 +67,8 @@ TEST(ProblemJson, StatusCanBeOverridden) {
 }
 
 std::string DetailOf(std::string detail) {
-  const std::string json = ProblemJson(
-      {.code = ErrorCode::kBadRequest, .detail = std::move(detail), .retry_after_s = {}, .status = {}});
+  const std::string json =
+      ProblemJson({.code = ErrorCode::kBadRequest, .detail = std::move(detail), .retry_after_s = {}, .status = {}});
   const size_t begin = json.find("\"detail\":\"") + 10;
   return json.substr(begin, json.rfind("\",\"code\"") - begin);
 }

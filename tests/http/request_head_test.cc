@@ -324,8 +324,8 @@ std::string VerdictOf(ParseState state, const HeadParser& parser, const RequestH
   return Describe(head);
 }
 
-// The verdict after the prefixes of the given sizes and then the whole were offered, each in a buffer of its own so that
-// a sanitizer sees reads past its end and into the one before.
+// The verdict after the prefixes of the given sizes and then the whole were offered, each in a buffer of its own so
+// that a sanitizer sees reads past its end and into the one before.
 std::string Verdict(std::string_view request, const std::vector<size_t>& prefixes, size_t* consumed = nullptr) {
   HeadParser parser;
   RequestHead head;
@@ -410,12 +410,10 @@ TEST(RequestHead, ViewsOfAShortHeadSurviveAMove) {
 TEST(RequestHead, HopByHopFieldsAreTheListedOnesAndWhatConnectionNames) {
   HeadParser parser;
   RequestHead head;
-  ASSERT_EQ(
-      parser.ParseRequest(Bytes("GET / HTTP/1.1|Host: a|Connection: x-b, host, content-length|x-b: 1||"), &head),
-      ParseState::kDone);
-  for (const std::string_view name :
-       {"connection", "KEEP-ALIVE", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer",
-        "Transfer-Encoding", "Upgrade", "X-B"}) {
+  ASSERT_EQ(parser.ParseRequest(Bytes("GET / HTTP/1.1|Host: a|Connection: x-b, host, content-length|x-b: 1||"), &head),
+            ParseState::kDone);
+  for (const std::string_view name : {"connection", "KEEP-ALIVE", "Proxy-Connection", "Proxy-Authenticate",
+                                      "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "X-B"}) {
     EXPECT_TRUE(IsHopByHop(name, head.fields)) << name;
   }
   for (const std::string_view name : {"Host", "Content-Length", "X-C", "Date"}) {
@@ -460,15 +458,24 @@ TEST(RequestHead, AnErrorIsFinalAndSaidInOneSentence) {
 
 TEST(RequestHead, RandomBytesNeverCrashAndNeverDependOnTheSplit) {
   std::mt19937 random(20240607);
-  const std::vector<std::string> pieces = {"GET ",  "POST ", "/",       "http://a", " HTTP/1.1", " HTTP/1.0", "\r\n",
-                                           "Host:", " a",    "Content-Length: ",   "5",         "Transfer-Encoding: ",
-                                           "chunked", ":",   "\r",      "\n",       " ",         "\t",
-                                           "X",     "\x80",  "*",       ",",        "\r\n\r\n",  std::string(1, '\0')};
+  const std::vector<std::string> pieces = {"GET ",      "POST ",
+                                           "/",         "http://a",
+                                           " HTTP/1.1", " HTTP/1.0",
+                                           "\r\n",      "Host:",
+                                           " a",        "Content-Length: ",
+                                           "5",         "Transfer-Encoding: ",
+                                           "chunked",   ":",
+                                           "\r",        "\n",
+                                           " ",         "\t",
+                                           "X",         "\x80",
+                                           "*",         ",",
+                                           "\r\n\r\n",  std::string(1, '\0')};
   for (int round = 0; round < 3000; ++round) {
     std::string request = random() % 2 == 0 ? "GET / HTTP/1.1\r\nHost: a\r\n" : "";
     const size_t count = random() % 30;
     for (size_t i = 0; i < count; ++i) {
-      request += random() % 8 == 0 ? std::string(1, static_cast<char>(random() % 256)) : pieces[random() % pieces.size()];
+      request +=
+          random() % 8 == 0 ? std::string(1, static_cast<char>(random() % 256)) : pieces[random() % pieces.size()];
     }
     const std::string whole = Verdict(request, {});
     EXPECT_EQ(VerdictByteByByte(request), whole) << testing::PrintToString(request);

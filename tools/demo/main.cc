@@ -40,7 +40,7 @@ struct Programs {
 // A new folder, removed with everything in it at the end.
 class ScratchDir {
  public:
-  explicit ScratchDir(const std::string& parent) : path_(parent + "/demo.XXXXXX") {
+  explicit ScratchDir(const std::string& parent) : path_(parent + "/demo." + std::string(6, 'X')) {
     if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot create a folder in " + parent);
   }
   ~ScratchDir() {

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "cli/flag_sources.h"
+#include "control/access.h"
+#include "core/policy.h"
+#include "gateway/gateway.h"
+#include "gateway/route.h"
+#include "ingress/ingress.h"
+#include "store/rocksdb_store.h"
+#include "upstream/http_upstream.h"
+
+namespace oncegate::cli {
+
+// Everything that `serve` can be told.
+struct ServeOptions {
+  IngressOptions ingress;
+  Endpoint control_listen;
+  std::string control_token_file;
+  std::vector<control::ControlToken> control_tokens;
+
+  std::optional<UpstreamUrl> upstream;  // nothing: only the control listener runs
+  std::string upstream_ca;
+  int64_t connect_timeout_ms = 0;
+
+  RocksDbStoreOptions store;
+  Mode mode = Mode::kWebhook;
+  Route route;
+  GatewayLimits limits;
+  int64_t max_buffered = 0;
+  int64_t drain_timeout_ms = 0;
+
+  LogFormat log_format = LogFormat::kText;
+  LogLevel log_level = LogLevel::kInfo;
+
+  // What is allowed but probably not meant, one sentence each.
+  std::vector<std::string> warnings;
+  // The text of every flag that has a value, by name: what a reload compares.
+  std::map<std::string, std::string, std::less<>> texts;
+};
+
+// One flag of `serve`, in the one table that help, files, variables and reloads are made from.
+struct ServeFlag {
+  std::string_view name;  // without dashes
+  std::string_view group;
+  std::string_view value;         // what stands for the value in the help
+  std::string_view default_text;  // applied when nothing else is given; empty: none
+  std::string_view help;
+  bool repeatable = false;
+  bool reloadable = false;  // SIGHUP brings it into force
+  // `values` holds one, or at least one if repeatable.
+  Status (*apply)(const std::vector<std::string>& values, ServeOptions& options) = nullptr;
+};
+
+std::span<const ServeFlag> ServeFlags();
+
+// Reads all values and checks how they fit together; reads the token file. InvalidArgument with one line that begins
+// with the flag ("--ttl: …"), variable or file that is wrong.
+Result<ServeOptions> ReadServeOptions(const FlagSources& sources);
+
+}  // namespace oncegate::cli

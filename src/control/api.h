@@ -1,0 +1,91 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/gateway.h"
+#include "http/error.h"
+#include "store/store.h"
+#include "upstream/upstream.h"
+
+namespace oncegate::control {
+
+struct ApiParts {
+  Store& store;
+  const Clock& clock;
+  Logger& logger;
+  const Gateway* gateway = nullptr;  // null: no gateway runs
+  Upstream* upstream = nullptr;      // null: there is no application
+  bool running = true;  // false: nothing runs, a data directory is looked at; statistics then leave out the process
+};
+
+struct ApiRequest {
+  std::string_view method;
+  std::string_view target;  // raw
+  std::string_view body;
+  std::string_view actor;  // the name of the token, for the log
+};
+
+struct ApiAnswer {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> fields;  // besides those of content and connection
+};
+
+// An error as an answer: problem+json, with Retry-After and WWW-Authenticate where they belong.
+ApiAnswer ProblemAnswer(const http::Error& error);
+
+// The operations of the control listener (docs/api.md), from a request to an answer; no connection and no access rule
+// is known here, so that the command line can ask a data directory in the same way. Thread-safe.
+class ControlApi {
+ public:
+  static constexpr size_t kListLimitDefault = 50;
+  static constexpr int64_t kProbeTimeoutMs = 500;
+  static constexpr int64_t kProbeCachedMs = 1000;
+
+  explicit ControlApi(const ApiParts& parts);
+
+  ApiAnswer Answer(const ApiRequest& request);
+
+  // From now on /readyz says that the server goes down.
+  void StartDraining() { draining_ = true; }
+
+ private:
+  struct Call;
+  struct Operation;
+  static const Operation kOperations[];
+
+  ApiAnswer Healthz(const Call& call);
+  ApiAnswer Readyz(const Call& call);
+  ApiAnswer GetStats(const Call& call);
+  ApiAnswer ListRecords(const Call& call);
+  ApiAnswer GetRecord(const Call& call);
+  ApiAnswer ReleaseRecord(const Call& call);
+  ApiAnswer Cleanup(const Call& call);
+
+  [[nodiscard]] bool Executes(const ScopedKey& key) const;
+  [[nodiscard]] uint64_t PendingReplays(const ScopedKey& key) const;
+  // Empty: ready.
+  std::string ReasonNotReady();
+  std::string ProbeUpstream();
+  ApiAnswer StoreProblem(const Status& status);
+
+  const ApiParts parts_;
+  const int64_t started_ms_;
+  std::atomic<bool> draining_{false};
+
+  std::mutex probe_mutex_;
+  std::optional<int64_t> probed_at_ms_;  // guarded by probe_mutex_
+  std::string probe_result_;             // guarded by probe_mutex_
+};
+
+}  // namespace oncegate::control

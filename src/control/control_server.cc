@@ -1,0 +1,199 @@
+#include "control/control_server.h"
+
+#include <httplib.h>
+
+#include <cstring>
+#include <utility>
+
+#include "control/listener.h"
+#include "http/head.h"
+#include "http/writer.h"
+
+namespace oncegate::control {
+namespace {
+
+using http::ErrorCode;
+
+// The bytes of one request for httplib to read, and those of its answer.
+class MemoryStream final : public httplib::Stream {
+ public:
+  explicit MemoryStream(std::string input) : input_(std::move(input)) {}
+
+  [[nodiscard]] bool is_readable() const override { return true; }
+  [[nodiscard]] bool is_writable() const override { return true; }
+  ssize_t read(char* out, size_t size) override {
+    const size_t count = std::min(size, input_.size() - at_);
+    std::memcpy(out, input_.data() + at_, count);
+    at_ += count;
+    return static_cast<ssize_t>(count);
+  }
+  ssize_t write(const char* data, size_t size) override {
+    output_.append(data, size);
+    return static_cast<ssize_t>(size);
+  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    ip.clear();
+    port = 0;
+  }
+  void get_local_ip_and_port(std::string& ip, int& port) const override { get_remote_ip_and_port(ip, port); }
+  [[nodiscard]] socket_t socket() const override { return INVALID_SOCKET; }
+
+  std::string TakeOutput() { return std::move(output_); }
+
+ private:
+  std::string input_;
+  size_t at_ = 0;
+  std::string output_;
+};
+
+void Render(const ApiAnswer& answer, httplib::Response* response) {
+  response->status = answer.status;
+  for (const auto& [name, value] : answer.fields) response->set_header(name, value);
+  if (!answer.content_type.empty()) response->set_content(answer.body, answer.content_type);
+}
+
+// httplib as the server of one worker. It gets the method and a constant path, and no field: what it would decode,
+// decompress, match against regular expressions or take for a range, it never sees. The request as it came is beside
+// it.
+class Engine final : public httplib::Server {
+ public:
+  using Answerer = std::function<ApiAnswer(const WholeRequest&)>;
+
+  explicit Engine(Answerer answerer) : answerer_(std::move(answerer)) {
+    set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}});
+    const Handler handle = [this](const httplib::Request&, httplib::Response& response) {
+      Render(answerer_(*request_), &response);
+    };
+    Get("/", handle);
+    Post("/", handle);
+    Put("/", handle);
+    Patch("/", handle);
+    Delete("/", handle);
+    Options("/", handle);
+    set_exception_handler(
+        [](const httplib::Request&, httplib::Response& response, std::exception_ptr) { Render(Failure(), &response); });
+    set_error_handler([](const httplib::Request&, httplib::Response& response) {
+      if (response.body.empty()) Render(Unserved(), &response);
+    });
+    set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
+      response.headers.erase("Keep-Alive");
+      if (http::StatusHasNoBody(response.status)) response.headers.erase("Content-Length");
+    });
+  }
+
+  // The bytes of the answer.
+  std::string Serve(const WholeRequest& request, bool keep_alive) {
+    request_ = &request;
+    MemoryStream stream(request.head.method + " / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    bool closed = false;
+    process_request(stream, !keep_alive, closed, {});
+    return stream.TakeOutput();
+  }
+
+ private:
+  static ApiAnswer Failure() {
+    return ProblemAnswer(http::Error{.code = ErrorCode::kStoreUnavailable,
+                                     .detail = "The request failed inside of the server.",
+                                     .retry_after_s = {},
+                                     .status = {}});
+  }
+  // What httplib refuses by itself: methods that it does not know.
+  static ApiAnswer Unserved() {
+    return ProblemAnswer(http::Error{
+        .code = ErrorCode::kNotFound, .detail = "There is no such operation.", .retry_after_s = {}, .status = {}});
+  }
+
+  const Answerer answerer_;
+  const WholeRequest* request_ = nullptr;
+};
+
+}  // namespace
+
+class ControlServer::Impl final : public Responder {
+ public:
+  Impl(const ControlOptions& options, const ApiParts& parts, std::unique_ptr<Listener> listener)
+      : rules_(options.host, options.tokens), api_(parts), clock_(parts.clock), listener_(std::move(listener)) {
+    const bool v6 = options.host.find(':') != std::string::npos;
+    address_ = "http://" + (v6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(listener_->port());
+    for (size_t i = 0; i < options.workers; ++i) {
+      engines_.push_back(std::make_unique<Engine>([this](const WholeRequest& request) { return Decide(request); }));
+    }
+    listener_->Start(*this);
+  }
+  ~Impl() override { listener_->Stop(); }
+
+  std::string Answer(const WholeRequest& request, bool keep_alive, size_t worker) override {
+    return WithDate(engines_[worker]->Serve(request, keep_alive));
+  }
+
+  std::string Refuse(const http::Error& error) override {
+    const ApiAnswer answer = ProblemAnswer(error);
+    std::string bytes;
+    http::AppendStatusLine(answer.status, {}, &bytes);
+    http::AppendField("Content-Type", answer.content_type, &bytes);
+    http::AppendField("Content-Length", answer.body.size(), &bytes);
+    http::AppendField("Cache-Control", "no-store", &bytes);
+    http::AppendField("X-Content-Type-Options", "nosniff", &bytes);
+    http::AppendField("Connection", "close", &bytes);
+    for (const auto& [name, value] : answer.fields) http::AppendField(name, value, &bytes);
+    return WithDate(bytes.append("\r\n").append(answer.body));
+  }
+
+  ApiAnswer Decide(const WholeRequest& request) {
+    const AccessRules::Verdict verdict = rules_.Check(request.head);
+    if (verdict.refusal) return ProblemAnswer(*verdict.refusal);
+    return api_.Answer({request.head.method, request.head.target, request.body, verdict.actor});
+  }
+
+  AccessRules& rules() { return rules_; }
+  ControlApi& api() { return api_; }
+  Listener& listener() { return *listener_; }
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+ private:
+  // A server with a clock says when it answered (RFC 9110 section 6.6.1); httplib does not.
+  [[nodiscard]] std::string WithDate(std::string answer) const {
+    const size_t line_end = answer.find("\r\n");
+    if (line_end == std::string::npos) return answer;
+    std::string field;
+    http::AppendField("Date", http::FormatHttpDate(clock_.WallMs()), &field);
+    return answer.insert(line_end + 2, field);
+  }
+
+  AccessRules rules_;
+  ControlApi api_;
+  const Clock& clock_;
+  std::string address_;
+  std::vector<std::unique_ptr<Engine>> engines_;
+  // Last, so that its threads end before what they use.
+  std::unique_ptr<Listener> listener_;
+};
+
+ControlServer::ControlServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ControlServer::~ControlServer() = default;
+
+Result<std::unique_ptr<ControlServer>> ControlServer::Start(const ControlOptions& options, const ApiParts& parts) {
+  ListenerOptions listen;
+  listen.host = options.host;
+  listen.port = options.port;
+  listen.workers = options.workers;
+  Result<std::unique_ptr<Listener>> listener = Listener::Bind(listen, parts.clock, parts.logger);
+  if (!listener.ok()) return listener.status();
+  auto impl = std::make_unique<Impl>(options, parts, *std::move(listener));
+  return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));
+}
+
+const std::string& ControlServer::address() const {
+  return impl_->address();
+}
+void ControlServer::SetTokens(std::vector<ControlToken> tokens) {
+  impl_->rules().SetTokens(std::move(tokens));
+}
+void ControlServer::StartDraining() {
+  impl_->api().StartDraining();
+}
+void ControlServer::Stop() {
+  impl_->listener().Stop();
+}
+
+}  // namespace oncegate::control

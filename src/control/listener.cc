@@ -1,0 +1,396 @@
+#include "control/listener.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "http/body.h"
+
+namespace oncegate::control {
+namespace {
+
+using http::ErrorCode;
+using http::Framing;
+using http::ParseState;
+
+constexpr int kBacklog = 4096;
+constexpr int kSweepIntervalMs = 250;
+constexpr int64_t kLingerMs = 1000;
+constexpr size_t kReadBytes = 16 * 1024;
+// What one turn reads at most, so that one client that sends without end does not hold a worker.
+constexpr size_t kTurnBytesMax = 256 * 1024;
+
+std::string SystemMessage(int error) {
+  std::array<char, 128> text{};
+  return strerror_r(error, text.data(), text.size());
+}
+
+uint16_t PortOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port
+                                             : reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
+}
+
+// A listening socket, or -1 with errno. No SO_REUSEPORT: a second process must not take half of the connections.
+int ListenOn(const addrinfo& address) {
+  const int fd = socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (address.ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (bind(fd, address.ai_addr, address.ai_addrlen) == 0 && listen(fd, kBacklog) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+http::Error MakeError(ErrorCode code, std::string detail) {
+  return {.code = code, .detail = std::move(detail), .retry_after_s = {}, .status = {}};
+}
+
+// Requests of these methods have no body with a meaning, and bodies that nobody reads have become the next request in
+// too many servers.
+bool MayHaveBody(std::string_view method) {
+  return method == "POST" || method == "PUT" || method == "PATCH";
+}
+
+}  // namespace
+
+// One client. Owned by whoever works on it: the table of parked ones, the queue of ready ones, or a worker.
+struct Listener::Connection {
+  explicit Connection(int its_fd) : fd(its_fd) {}
+  ~Connection() { close(fd); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  const int fd;
+  int64_t deadline_ms = 0;
+  bool watched = false;    // epoll knows it
+  bool lingering = false;  // its last answer is sent; what still comes is thrown away
+  bool at_end = false;     // the client has sent all that it will
+
+  std::string input;  // received and not yet understood
+  http::HeadParser parser;
+  std::optional<WholeRequest> request;  // once its head is read
+  http::BodyReader body;
+
+  [[nodiscard]] bool idle() const { return input.empty() && !request; }
+};
+
+Result<std::unique_ptr<Listener>> Listener::Bind(const ListenerOptions& options, const Clock& clock, Logger& logger) {
+  const std::string where = options.host + ":" + std::to_string(options.port);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &found))
+    return InvalidArgument("cannot listen on " + where + ": " + gai_strerror(error));
+  int fd = -1;
+  for (const addrinfo* address = found; address != nullptr && fd < 0; address = address->ai_next)
+    fd = ListenOn(*address);
+  const int error = errno;
+  freeaddrinfo(found);
+  if (fd < 0) return Unavailable("cannot listen on " + where + ": " + SystemMessage(error));
+  return std::unique_ptr<Listener>(new Listener(options, clock, logger, fd));
+}
+
+Listener::Listener(const ListenerOptions& options, const Clock& clock, Logger& logger, int listen_fd)
+    : options_(options), clock_(clock), logger_(logger), port_(PortOf(listen_fd)), listen_fd_(listen_fd) {}
+
+Listener::~Listener() {
+  Stop();
+  for (const int fd : {listen_fd_, epoll_fd_, stop_fd_}) {
+    if (fd >= 0) close(fd);
+  }
+}
+
+void Listener::Start(Responder& responder) {
+  responder_ = &responder;
+  epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+  stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  for (const int fd : {listen_fd_, stop_fd_}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+  }
+  for (size_t worker = 0; worker < options_.workers; ++worker) workers_.emplace_back([this, worker] { Work(worker); });
+  watcher_ = std::thread([this] { WatchConnections(); });
+}
+
+void Listener::Stop() {
+  if (!watcher_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(stop_fd_, &one, sizeof one);
+  work_.notify_all();
+  watcher_.join();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+  parked_.clear();
+}
+
+void Listener::WatchConnections() {
+  std::array<epoll_event, 128> events{};
+  while (true) {
+    const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), kSweepIntervalMs);
+    for (int i = 0; i < count; ++i) {
+      const int fd = events[static_cast<size_t>(i)].data.fd;
+      if (fd == stop_fd_) return;
+      if (fd == listen_fd_) {
+        AcceptAll();
+      } else {
+        Wake(fd);
+      }
+    }
+    // Only now: a descriptor that is closed while events are handed out could be somebody else's by the next one.
+    CloseExpired();
+  }
+}
+
+void Listener::AcceptAll() {
+  while (true) {
+    const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      Admit(fd);
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    // Out of descriptors: the listener stays readable, and trying again at once would spin.
+    if (errno != EAGAIN && errno != EWOULDBLOCK) {
+      logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "control listener cannot accept",
+                  {{"reason", SystemMessage(errno)}});
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return;
+  }
+}
+
+void Listener::Admit(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  auto connection = std::make_unique<Connection>(fd);
+  connection->deadline_ms = clock_.SteadyMs() + options_.idle_timeout_ms;
+  {
+    const std::lock_guard lock(mutex_);
+    if (connections_ >= options_.connections_max && !EvictIdle()) return;
+    ++connections_;
+  }
+  Park(std::move(connection));
+}
+
+// REQUIRES: mutex_ is held. False: no connection is idle.
+bool Listener::EvictIdle() {
+  auto oldest = parked_.end();
+  for (auto it = parked_.begin(); it != parked_.end(); ++it) {
+    if (!it->second->idle()) continue;
+    if (oldest == parked_.end() || it->second->deadline_ms < oldest->second->deadline_ms) oldest = it;
+  }
+  if (oldest == parked_.end()) return false;
+  parked_.erase(oldest);
+  --connections_;
+  return true;
+}
+
+// Bytes have come, or the client has closed: a worker takes over.
+void Listener::Wake(int fd) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = parked_.find(fd);
+    if (it == parked_.end()) return;
+    ready_.push_back(std::move(it->second));
+    parked_.erase(it);
+  }
+  work_.notify_one();
+}
+
+void Listener::CloseExpired() {
+  const int64_t now_ms = clock_.SteadyMs();
+  std::vector<ConnectionPtr> expired;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto it = parked_.begin(); it != parked_.end();) {
+      if (it->second->deadline_ms > now_ms) {
+        ++it;
+        continue;
+      }
+      expired.push_back(std::move(it->second));
+      it = parked_.erase(it);
+      --connections_;
+    }
+  }
+  for (const ConnectionPtr& connection : expired) {
+    if (connection->idle() || connection->lingering) continue;
+    const std::string answer =
+        responder_->Refuse(MakeError(ErrorCode::kRequestTimeout, "The request did not arrive in time."));
+    // Once, without waiting: this thread serves all connections.
+    [[maybe_unused]] const ssize_t sent = send(connection->fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+  }
+}
+
+// Waits for the connection's next bytes without a thread. One event wakes it once, so that only one worker has it.
+void Listener::Park(ConnectionPtr connection) {
+  Connection& c = *connection;
+  epoll_event event{.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data = {.fd = c.fd}};
+  const int operation = c.watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  c.watched = true;
+  const std::lock_guard lock(mutex_);
+  const int fd = c.fd;
+  parked_.emplace(fd, std::move(connection));
+  if (epoll_ctl(epoll_fd_, operation, fd, &event) == 0) return;
+  parked_.erase(fd);
+  --connections_;
+}
+
+void Listener::Work(size_t worker) {
+  while (true) {
+    ConnectionPtr connection;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
+      if (ready_.empty()) return;
+      connection = std::move(ready_.front());
+      ready_.pop_front();
+    }
+    if (Serve(*connection, worker) == Next::kPark) {
+      Park(std::move(connection));
+      continue;
+    }
+    connection.reset();
+    const std::lock_guard lock(mutex_);
+    --connections_;
+  }
+}
+
+// One turn: reads what is there, answers the requests that are whole.
+Listener::Next Listener::Serve(Connection& connection, size_t worker) {
+  const bool was_idle = connection.idle();
+  if (!ReadAvailable(connection)) return Next::kClose;
+  if (connection.lingering) {
+    connection.input.clear();
+    return connection.at_end ? Next::kClose : Next::kPark;
+  }
+  if (was_idle) connection.deadline_ms = clock_.SteadyMs() + options_.request_timeout_ms;
+  Next next = Next::kPark;
+  while (TakeRequest(connection, &next)) {
+    const WholeRequest request = *std::exchange(connection.request, std::nullopt);
+    connection.parser = {};
+    const bool keep_alive = request.head.keep_alive && !connection.at_end;
+    if (!Send(connection, responder_->Answer(request, keep_alive, worker))) return Next::kClose;
+    if (!keep_alive) return Linger(connection);
+    const int64_t now_ms = clock_.SteadyMs();
+    connection.deadline_ms = now_ms + (connection.idle() ? options_.idle_timeout_ms : options_.request_timeout_ms);
+  }
+  return next == Next::kPark && connection.at_end ? Next::kClose : next;
+}
+
+bool Listener::TakeRequest(Connection& connection, Next* next) {
+  if (!connection.request && !TakeHead(connection, next)) return false;
+  std::string& body = connection.request->body;
+  size_t used = 0;
+  const ParseState state = connection.body.Read(connection.input, &used, &body);
+  connection.input.erase(0, used);
+  if (state == ParseState::kError) {
+    *next = Refuse(connection, connection.body.error());
+  } else if (body.size() > options_.body_bytes_max) {
+    *next = Refuse(connection, MakeError(ErrorCode::kBodyTooLarge, "A request body has at most 1 MiB here."));
+  } else {
+    return state == ParseState::kDone;
+  }
+  return false;
+}
+
+bool Listener::TakeHead(Connection& connection, Next* next) {
+  WholeRequest request;
+  const ParseState state = connection.parser.ParseRequest(connection.input, &request.head);
+  if (state == ParseState::kNeedMore) return false;
+  if (state == ParseState::kError) {
+    *next = Refuse(connection, connection.parser.error());
+    return false;
+  }
+  const http::RequestHead& head = request.head;
+  connection.input.erase(0, connection.parser.consumed());
+  const bool has_body = head.framing == Framing::kChunked || head.content_length > 0;
+  if (has_body && !MayHaveBody(head.method)) {
+    *next = Refuse(connection, MakeError(ErrorCode::kBadRequest, "A " + head.method + " has no body here."));
+    return false;
+  }
+  if (head.content_length > options_.body_bytes_max) {
+    *next = Refuse(connection, MakeError(ErrorCode::kBodyTooLarge, "A request body has at most 1 MiB here."));
+    return false;
+  }
+  if (head.expect_continue && has_body && connection.input.empty() &&
+      !Send(connection, "HTTP/1.1 100 Continue\r\n\r\n")) {
+    *next = Next::kClose;
+    return false;
+  }
+  connection.body = http::BodyReader(head.framing, head.content_length);
+  connection.request = std::move(request);
+  return true;
+}
+
+bool Listener::ReadAvailable(Connection& connection) {
+  std::array<char, kReadBytes> bytes;
+  for (size_t total = 0; total < kTurnBytesMax;) {
+    const ssize_t count = recv(connection.fd, bytes.data(), bytes.size(), 0);
+    if (count > 0) {
+      connection.input.append(bytes.data(), static_cast<size_t>(count));
+      total += static_cast<size_t>(count);
+    } else if (count == 0) {
+      connection.at_end = true;
+      return true;
+    } else if (errno != EINTR) {
+      return errno == EAGAIN || errno == EWOULDBLOCK;
+    }
+  }
+  return true;
+}
+
+bool Listener::Send(const Connection& connection, std::string_view bytes) {
+  const int64_t deadline_ms = clock_.SteadyMs() + options_.send_timeout_ms;
+  while (!bytes.empty()) {
+    const ssize_t count = send(connection.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count >= 0) {
+      bytes.remove_prefix(static_cast<size_t>(count));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return false;
+    const int64_t left_ms = deadline_ms - clock_.SteadyMs();
+    pollfd wait{.fd = connection.fd, .events = POLLOUT, .revents = 0};
+    if (left_ms <= 0 || poll(&wait, 1, static_cast<int>(left_ms)) == 0) return false;
+  }
+  return true;
+}
+
+Listener::Next Listener::Refuse(Connection& connection, const http::Error& error) {
+  return Send(connection, responder_->Refuse(error)) ? Linger(connection) : Next::kClose;
+}
+
+// Closing a socket with unread bytes resets it, and the client would lose the answer: the rest is read for a while.
+Listener::Next Listener::Linger(Connection& connection) {
+  shutdown(connection.fd, SHUT_WR);
+  if (connection.at_end) return Next::kClose;
+  connection.lingering = true;
+  connection.input.clear();
+  connection.deadline_ms = clock_.SteadyMs() + kLingerMs;
+  return Next::kPark;
+}
+
+}  // namespace oncegate::control

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "http/error.h"
+#include "http/head.h"
+
+namespace oncegate::control {
+
+// A request whose head was vetted and whose body is whole.
+struct WholeRequest {
+  http::RequestHead head;
+  std::string body;
+};
+
+// Turns requests into the bytes of answers. `worker` is below ListenerOptions::workers, and one worker has one call at
+// a time.
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  virtual std::string Answer(const WholeRequest& request, bool keep_alive, size_t worker) = 0;
+  // The answer to what is not a request that can be served; the connection is closed after it.
+  virtual std::string Refuse(const http::Error& error) = 0;
+};
+
+struct ListenerOptions {
+  std::string host = "127.0.0.1";
+  uint16_t port = 0;  // 0: any free one
+  size_t workers = 8;
+  size_t connections_max = 1024;  // beyond it the one that has been idle for longest gives way
+  size_t body_bytes_max = 1 << 20;
+  int64_t idle_timeout_ms = 60'000;     // between two requests; an idle connection holds no thread
+  int64_t request_timeout_ms = 10'000;  // from a request's first byte to its last
+  int64_t send_timeout_ms = 10'000;     // for a whole answer
+};
+
+// Connections of the control listener: one thread waits for bytes on all of them, a few workers read, answer and write.
+// Every byte is vetted by http/ before anybody else sees it: httplib's own connections would give a thread to each idle
+// client, a signal-unsafe select() to each read, and have the request-smuggling bugs named in docs/decisions.md.
+class Listener {
+ public:
+  // InvalidArgument for a host that does not resolve, Unavailable for an address that cannot be bound.
+  static Result<std::unique_ptr<Listener>> Bind(const ListenerOptions& options, const Clock& clock, Logger& logger);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  // REQUIRES: called once; `responder` outlives the listener.
+  void Start(Responder& responder);
+  // Finishes the requests that are whole, closes all connections, ends the threads.
+  void Stop();
+
+  [[nodiscard]] uint16_t port() const { return port_; }
+
+ private:
+  struct Connection;
+  using ConnectionPtr = std::unique_ptr<Connection>;
+  enum class Next : uint8_t { kPark, kClose };
+
+  Listener(const ListenerOptions& options, const Clock& clock, Logger& logger, int listen_fd);
+
+  void WatchConnections();
+  void AcceptAll();
+  void Admit(int fd);
+  void Wake(int fd);
+  void CloseExpired();
+  bool EvictIdle();
+  void Park(ConnectionPtr connection);
+
+  void Work(size_t worker);
+  Next Serve(Connection& connection, size_t worker);
+  // Whether a whole request is in `connection`; otherwise `*next` says how it goes on.
+  bool TakeRequest(Connection& connection, Next* next);
+  bool TakeHead(Connection& connection, Next* next);
+  // Whether the client is still there.
+  bool ReadAvailable(Connection& connection);
+  bool Send(const Connection& connection, std::string_view bytes);
+  Next Refuse(Connection& connection, const http::Error& error);
+  Next Linger(Connection& connection);
+
+  const ListenerOptions options_;
+  const Clock& clock_;
+  Logger& logger_;
+  uint16_t port_ = 0;
+  int listen_fd_;
+  int epoll_fd_ = -1;
+  int stop_fd_ = -1;
+  Responder* responder_ = nullptr;
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::unordered_map<int, ConnectionPtr> parked_;  // guarded by mutex_; by file descriptor
+  std::deque<ConnectionPtr> ready_;                // guarded by mutex_
+  size_t connections_ = 0;                         // guarded by mutex_
+  bool stopping_ = false;                          // guarded by mutex_
+
+  std::thread watcher_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace oncegate::control

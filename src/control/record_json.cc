@@ -1,0 +1,174 @@
+#include "control/record_json.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "base/hash.h"
+#include "http/chars.h"
+
+namespace oncegate::control {
+namespace {
+
+// Signatures are as good as credentials while their time tolerance lasts.
+constexpr std::array<std::string_view, 10> kHiddenParts = {
+    "signature", "hmac", "authorization", "cookie", "token", "api-key", "apikey", "api_key", "secret", "password",
+};
+
+// Field lines, each ended by CRLF, as [[name, value], …].
+void WriteFields(std::string_view lines, JsonWriter* json) {
+  json->Name("headers").BeginArray();
+  while (!lines.empty()) {
+    const size_t end = std::min(lines.find("\r\n"), lines.size());
+    const std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 2, lines.size()));
+    const size_t colon = line.find(':');
+    if (colon == std::string_view::npos || !IsShownField(line.substr(0, colon))) continue;
+    json->BeginArray().String(line.substr(0, colon)).String(http::TrimSpaces(line.substr(colon + 1))).EndArray();
+  }
+  json->EndArray();
+}
+
+void WriteBody(std::string_view body, bool kept, JsonWriter* json) {
+  if (!kept) {
+    json->Name("body").Null();
+  } else {
+    json->Body(body);
+  }
+}
+
+void WriteRequest(const StoredRequest& request, const RecordView& view, JsonWriter* json) {
+  json->BeginObject();
+  json->Name("method").String(request.method);
+  json->Name("target").String(request.target);
+  WriteFields(request.fields, json);
+  if (view.with_bodies) WriteBody(request.body, request.body_kept, json);
+  json->EndObject();
+}
+
+void WriteResponse(const StoredResponse& response, const RecordView& view, JsonWriter* json) {
+  json->BeginObject();
+  json->Name("status").Uint(response.status);
+  const size_t status_line_end = response.head.find("\r\n");
+  const std::string_view head = response.head;
+  WriteFields(status_line_end == std::string::npos ? std::string_view() : head.substr(status_line_end + 2), json);
+  if (view.with_bodies) WriteBody(response.body, response.body_kept, json);
+  json->EndObject();
+}
+
+// Counts by outcome, under the names of the outcomes with '_' for '-'.
+void WriteRequests(const OutcomeCounters* counters, JsonWriter* json) {
+  json->BeginObject();
+  for (size_t i = 0; i < Outcome::kCount; ++i) {
+    std::string name(Outcome::FromIndex(i).name());
+    std::replace(name.begin(), name.end(), '-', '_');
+    json->Name(name).Uint(counters == nullptr ? 0 : counters->Total(Outcome::FromIndex(i)));
+  }
+  json->EndObject();
+}
+
+void WriteHitRate(const OutcomeCounters* counters, JsonWriter* json) {
+  const uint64_t replayed = counters == nullptr ? 0 : counters->Total(Outcome::kReplayed);
+  const uint64_t answered = replayed + (counters == nullptr ? 0 : counters->Total(Outcome::kExecuted));
+  if (answered == 0) {
+    json->Null();
+  } else {
+    json->Double(static_cast<double>(replayed) / static_cast<double>(answered));
+  }
+}
+
+void WriteCounts(const StoreStats& stats, JsonWriter* json) {
+  json->Name("records").BeginObject();
+  json->Name("active").Uint(stats.active).Name("expired").Uint(stats.expired);
+  json->Name("in_progress").Uint(stats.in_progress).Name("completed").Uint(stats.completed);
+  json->Name("unknown").Uint(stats.unknown).EndObject();
+
+  json->Name("by_type").BeginArray();
+  for (const TypeCount& count : stats.by_type) {
+    json->BeginObject().Name("type").String(count.type);
+    json->Name("active").Uint(count.active).Name("expired").Uint(count.expired).EndObject();
+  }
+  json->EndArray();
+
+  json->Name("expiring").BeginArray();
+  for (const ExpiringCount& bucket : stats.expiring) {
+    json->BeginObject().Name("until").TimeOrNull(bucket.until_ms, kNever);
+    json->Name("count").Uint(bucket.count).EndObject();
+  }
+  json->EndArray();
+}
+
+void WriteCleanups(const CleanupTotals& cleanups, JsonWriter* json) {
+  json->Name("cleanup").BeginObject();
+  json->Name("last_run_at").TimeOrNull(cleanups.last_run_at_ms, 0);
+  json->Name("runs").Uint(cleanups.runs);
+  json->Name("removed_total").Uint(cleanups.removed_total);
+  json->Name("bytes_reclaimed_total").Uint(cleanups.bytes_reclaimed_total);
+  json->Name("last_error").StringOrNull(cleanups.last_error).EndObject();
+}
+
+}  // namespace
+
+bool IsShownField(std::string_view name) {
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(), http::ToLower);
+  return std::none_of(kHiddenParts.begin(), kHiddenParts.end(),
+                      [&lower](std::string_view part) { return lower.find(part) != std::string::npos; });
+}
+
+RecordState EffectiveState(const Record& record, const RecordView& view) {
+  if (record.state != RecordState::kInProgress) return record.state;
+  const bool alive = record.owner == ClaimOwner::kGateway ? view.executing : record.lease_expires_at_ms > view.now_ms;
+  return alive ? RecordState::kInProgress : RecordState::kUnknown;
+}
+
+void WriteRecord(const Record& record, const RecordView& view, JsonWriter* json) {
+  json->BeginObject();
+  json->Name("id").String(FormatUuid(record.id));
+  json->Name("scope").String(record.key.scope());
+  json->Name("key").String(record.key.key());
+  json->Name("type").String(record.type);
+  json->Name("state").String(RecordStateName(EffectiveState(record, view)));
+  json->Name("attempt").Uint(record.attempt);
+  json->Name("created_at").TimeOrNull(record.created_at_ms, 0);
+  json->Name("completed_at").TimeOrNull(record.completed_at_ms, 0);
+  json->Name("expires_at").TimeOrNull(record.expires_at_ms, kNever);
+  json->Name("source_ip").StringOrNull(record.source_ip);
+  json->Name("fingerprint");
+  if (record.fingerprint) {
+    const Sha256Digest& digest = record.fingerprint->digest;
+    json->String(ToHex({reinterpret_cast<const char*>(digest.data()), digest.size()}));
+  } else {
+    json->Null();
+  }
+  json->Name("labels").BeginObject();
+  for (const auto& [name, value] : record.labels) json->Name(name).String(value);
+  json->EndObject();
+  json->Name("replays").Uint(record.replays + view.pending_replays);
+  json->Name("request");
+  record.request ? WriteRequest(*record.request, view, json) : static_cast<void>(json->Null());
+  json->Name("response");
+  record.response ? WriteResponse(*record.response, view, json) : static_cast<void>(json->Null());
+  json->EndObject();
+}
+
+void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const std::optional<ProcessStats>& process,
+                JsonWriter* json) {
+  json->BeginObject();
+  json->Name("now").TimeOrNull(stats.now_ms, kNever);
+  json->Name("uptime_seconds");
+  process ? json->Int(process->uptime_seconds) : json->Null();
+  WriteCounts(stats, json);
+  json->Name("requests");
+  process ? WriteRequests(process->counters, json) : static_cast<void>(json->Null());
+  json->Name("hit_rate");
+  process ? WriteHitRate(process->counters, json) : static_cast<void>(json->Null());
+  WriteCleanups(cleanups, json);
+  json->Name("store").BeginObject();
+  json->Name("disk_bytes").Uint(stats.disk_bytes).Name("wal_bytes").Uint(stats.wal_bytes);
+  json->Name("memory_bytes").Uint(stats.memory_bytes).EndObject();
+  json->Name("exact").Bool(stats.exact);
+  json->EndObject();
+}
+
+}  // namespace oncegate::control

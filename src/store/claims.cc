@@ -1,0 +1,209 @@
+#include "base/hash.h"
+#include "store/keys.h"
+#include "store/store_impl.h"
+
+namespace oncegate::store {
+namespace {
+
+// How much longer than announced a request's body stays in its place. Executions that take longer than that move it.
+constexpr int64_t kRequestBodyMarginMs = 3'600'000;
+
+Status Lost(const char* why) { return Conflict(std::string("the claim was lost: ") + why); }
+
+Record WithoutPeoplesParts(Record record) {
+  record.labels.clear();
+  record.request.reset();
+  return record;
+}
+
+}  // namespace
+
+std::mutex& RocksDbStore::ShardOf(const ScopedKey& key) { return shards_[ShardHash(key.bytes()) % shards_.size()]; }
+
+Status RocksDbStore::Commit(const Transition& transition) {
+  rocksdb::WriteBatch batch;
+  AppendTransition(transition, *database_, &batch);
+  const WriteGate::Pass pass(gate_);
+  Status status = database_->Write(&batch, clock_);
+  if (status.ok()) CountTransition(transition, &counts_);
+  return status;
+}
+
+Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const RequestFacts& facts) {
+  const std::lock_guard lock(ShardOf(claim.key));
+  Result<Found> found = Load(claim.key, RecordParts::kAll);
+  if (!found.ok()) return found.status();
+  StoredRecord* before = found->has_value() ? &**found : nullptr;
+  const int64_t now_ms = NowMs();
+  std::optional<RecordFacts> record_facts;
+  if (before != nullptr) record_facts = FactsOf(before->record, now_ms);
+  const Decision decision = Decide(record_facts ? &*record_facts : nullptr, facts, now_ms);
+  const auto* execute = std::get_if<Execute>(&decision);
+  if (execute == nullptr) {
+    before->record = WithoutPeoplesParts(std::move(before->record));
+    if (Status status = LoadBodies(before); !status.ok()) return status;
+    return ClaimResult(Refused{decision, std::move(before->record)});
+  }
+  if (database_->read_only()) return Unavailable("the store was opened for reading only");
+  if (Status status = CheckSpace(); !status.ok()) return status;
+  Transition transition{.key = claim.key, .before = before, .request_body = {}, .response_body = {}};
+  const bool rerun = before != nullptr && IsLive(before->record, now_ms);
+  Result<StoredRecord> after =
+      MakeClaim(claim, facts, execute->attempt, rerun ? before : nullptr, now_ms, &transition);
+  if (!after.ok()) return after.status();
+  transition.after = &*after;
+  if (Status status = Commit(transition); !status.ok()) return status;
+  const Record& record = after->record;
+  return ClaimResult(Claimed{record.token, record.attempt, record.id, record.lease_expires_at_ms});
+}
+
+Result<StoredRecord> RocksDbStore::MakeClaim(const ClaimRequest& claim, const RequestFacts& facts, uint32_t attempt,
+                                             const StoredRecord* rerun, int64_t now_ms, Transition* transition) {
+  Result<uint32_t> type_id = types_.IdFor(claim.type);
+  if (!type_id.ok()) return type_id.status();
+  StoredRecord after;
+  after.type_id = *type_id;
+  Record& record = after.record;
+  record.id = rerun != nullptr ? rerun->record.id : NewRecordId();
+  record.key = claim.key;
+  record.type = claim.type;
+  record.state = RecordState::kInProgress;
+  record.owner = claim.owner;
+  record.token = NewToken();
+  record.attempt = attempt;
+  record.created_at_ms = rerun != nullptr ? rerun->record.created_at_ms : now_ms;
+  record.ttl_ms = claim.ttl_ms;
+  record.hold_unknown = claim.hold_unknown;
+  if (claim.owner == ClaimOwner::kSidecar) record.lease_expires_at_ms = StoredTime::After(now_ms, claim.lease_ms);
+  record.on_lease_expiry = claim.on_lease_expiry;
+  record.fingerprint = facts.fingerprint;
+  record.source_ip = claim.source_ip;
+  record.labels = claim.labels;
+  record.request = claim.request;
+  if (record.request && record.request->body.size() > kInlineRequestBytesMax) {
+    const int64_t needed_ms = StoredTime::After(kRequestBodyMarginMs, claim.request_body_needed_ms);
+    after.request_body = PlaceApart(record.request->body, StoredTime::After(now_ms, needed_ms));
+    transition->request_body = std::move(record.request->body);
+    record.request->body.clear();
+  }
+  return after;
+}
+
+Result<StoredRecord> RocksDbStore::LoadClaim(const ScopedKey& key, const Token& token) {
+  if (database_->read_only()) return Unavailable("the store was opened for reading only");
+  Result<Found> found = Load(key, RecordParts::kAll);
+  if (!found.ok()) return found.status();
+  if (!*found || !IsLive((*found)->record, NowMs())) return Lost("the key is not known any more");
+  if ((*found)->record.token != token) return Lost("the key was claimed again");
+  return std::move(**found);
+}
+
+Status RocksDbStore::MoveRequestBody(const StoredRecord& before, StoredRecord* after, Transition* transition) {
+  const BodyRef& ref = before.request_body;
+  const int64_t expires_at_ms = after->record.expires_at_ms;
+  const bool too_early = ref.until_ms < expires_at_ms;
+  const bool for_ever = ref.until_ms == kNever && expires_at_ms != kNever;
+  if (!ref.apart || (!too_early && !for_ever)) return OkStatus();
+  std::string body;
+  if (Status status = LoadBody(ref, before.record.id, BodyPart::kRequest, &body); !status.ok()) return status;
+  after->request_body.until_ms = expires_at_ms;
+  transition->request_body = std::move(body);
+  return OkStatus();
+}
+
+Status RocksDbStore::CheckSameOutcome(StoredRecord stored, const StoredResponse& response) {
+  if (Status status = LoadBodies(&stored); !status.ok()) return status;
+  return stored.record.response == response ? OkStatus() : Lost("it was completed with another outcome");
+}
+
+Status RocksDbStore::Complete(const ScopedKey& key, const Token& token, StoredResponse response) {
+  const std::lock_guard lock(ShardOf(key));
+  Result<StoredRecord> before = LoadClaim(key, token);
+  if (!before.ok()) return before.status();
+  if (before->record.state == RecordState::kCompleted) return CheckSameOutcome(std::move(*before), response);
+  const int64_t now_ms = NowMs();
+  StoredRecord after = *before;
+  Record& record = after.record;
+  record.state = RecordState::kCompleted;
+  record.completed_at_ms = now_ms;
+  record.expires_at_ms = StoredTime::After(now_ms, record.ttl_ms);
+  Transition transition{.key = key, .before = &*before, .after = &after, .request_body = {}, .response_body = {}};
+  if (response.body.size() > kInlineResponseBytesMax) {
+    after.response_body = PlaceApart(response.body, record.expires_at_ms);
+    transition.response_body = std::move(response.body);
+    response.body.clear();
+  }
+  record.response = std::move(response);
+  if (Status status = MoveRequestBody(*before, &after, &transition); !status.ok()) return status;
+  return Commit(transition);
+}
+
+Status RocksDbStore::Release(const ScopedKey& key, const Token& token) {
+  const std::lock_guard lock(ShardOf(key));
+  Result<StoredRecord> before = LoadClaim(key, token);
+  if (!before.ok()) return before.status();
+  if (before->record.state == RecordState::kCompleted) return Lost("it was completed");
+  return Commit({.key = key, .before = &*before, .request_body = {}, .response_body = {}});
+}
+
+Result<StoredRecord> RocksDbStore::MakeUnknown(const StoredRecord& before, int64_t now_ms, Transition* transition) {
+  StoredRecord after = before;
+  after.record.state = RecordState::kUnknown;
+  after.record.expires_at_ms =
+      before.record.hold_unknown ? kNever : StoredTime::After(now_ms, before.record.ttl_ms);
+  if (Status status = MoveRequestBody(before, &after, transition); !status.ok()) return status;
+  return after;
+}
+
+Status RocksDbStore::MarkUnknown(const ScopedKey& key, const Token& token) {
+  const std::lock_guard lock(ShardOf(key));
+  Result<StoredRecord> before = LoadClaim(key, token);
+  if (!before.ok()) return before.status();
+  if (before->record.state == RecordState::kCompleted) return Lost("it was completed");
+  if (before->record.state == RecordState::kUnknown) return OkStatus();
+  Transition transition{.key = key, .before = &*before, .request_body = {}, .response_body = {}};
+  Result<StoredRecord> after = MakeUnknown(*before, NowMs(), &transition);
+  if (!after.ok()) return after.status();
+  transition.after = &*after;
+  return Commit(transition);
+}
+
+Result<bool> RocksDbStore::Erase(const ScopedKey& key, bool force, bool in_flight) {
+  const std::lock_guard lock(ShardOf(key));
+  if (database_->read_only()) return Unavailable("the store was opened for reading only");
+  Result<Found> found = Load(key, RecordParts::kAll);
+  if (found.status().code() == StatusCode::kCorruption && force) {
+    if (Status status = EraseUnreadable(key); !status.ok()) return status;
+    return true;
+  }
+  if (!found.ok()) return found.status();
+  const int64_t now_ms = NowMs();
+  if (!*found || !IsLive((*found)->record, now_ms)) return false;
+  const Record& record = (*found)->record;
+  const bool leased = record.owner == ClaimOwner::kSidecar && record.lease_expires_at_ms > now_ms;
+  const bool alive = record.state == RecordState::kInProgress && (leased || (record.owner == ClaimOwner::kGateway && in_flight));
+  if (alive && !force) return Conflict("the key is being executed");
+  if (Status status = Commit({.key = key, .before = &**found, .request_body = {}, .response_body = {}}); !status.ok())
+    return status;
+  return true;
+}
+
+// The operator's way out of a damaged record. What the indexes say of it cannot be found without it; listings skip
+// entries without a record, and the entries go when their time comes.
+Status RocksDbStore::EraseUnreadable(const ScopedKey& key) {
+  rocksdb::PinnableSlice value;
+  Result<bool> open = database_->Get(Family::kOpen, key.bytes(), &value);
+  if (!open.ok()) return open.status();
+  Summary summary;
+  const bool counted = *open && DecodeSummary(AsView(value), &summary);
+  rocksdb::WriteBatch batch;
+  (void)batch.Delete(database_->Handle(Family::kRecords), key.bytes());
+  (void)batch.Delete(database_->Handle(Family::kOpen), key.bytes());
+  const WriteGate::Pass pass(gate_);
+  Status status = database_->Write(&batch, clock_);
+  if (status.ok() && counted && summary.expires_at_ms == kNever)
+    counts_.Add({.state = summary.state, .type_id = summary.type_id, .expires_at_ms = kNever}, -1);
+  return status;
+}
+
+}  // namespace oncegate::store

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/status.h"
+#include "store/database.h"
+
+namespace oncegate::store {
+
+// Takes expired entries off the disk by compacting the table files that hold them, which RocksDB does not do by itself
+// while nothing is written.
+class Compactor {
+ public:
+  // `stop` ends a run early, between two files.
+  Compactor(Database& database, const std::atomic<bool>& stop) : database_(database), stop_(stop) {}
+
+  // Compacts each file of which at least this share has expired by `cutoff_ms`, and any that has something expired in
+  // it if the share is 0. REQUIRES: the filter's cutoff is at least `cutoff_ms`.
+  Status Run(int64_t cutoff_ms, double share_min);
+
+  // What table and blob files in use take up.
+  uint64_t LiveBytes();
+
+  // Files of which at least this share has expired are rewritten by periodic cleanups: what is expired is at least as
+  // much as what has to be written again, so that every byte is rewritten about once more in its life.
+  static constexpr double kPeriodicShareMin = 0.5;
+
+ private:
+  // A file may come through another level before it is at the bottom; more passes would only meet files that a
+  // background compaction holds.
+  static constexpr int kPassesMax = 4;
+
+  struct Candidate {
+    std::string file;
+    int level = 0;
+  };
+
+  Status RunFamily(Family family, int64_t cutoff_ms, double share_min);
+  Status DropHead(Family family, int64_t cutoff_ms);
+  Result<std::vector<Candidate>> FindCandidates(Family family, int64_t cutoff_ms, double share_min);
+  Status Compact(Family family, const Candidate& candidate);
+  Status CollectBlobs(int64_t cutoff_ms);
+  int LevelBelow(Family family, int level);
+
+  Database& database_;
+  const std::atomic<bool>& stop_;
+};
+
+}  // namespace oncegate::store

@@ -1,0 +1,144 @@
+#include "store/rocksdb_store.h"
+
+#include <utility>
+
+#include "store/bytes.h"
+#include "store/crc32c.h"
+#include "store/directory.h"
+#include "store/keys.h"
+#include "store/store_impl.h"
+
+namespace oncegate {
+
+Result<std::unique_ptr<Store>> OpenRocksDbStore(const RocksDbStoreOptions& options, const Clock& clock,
+                                                Logger& logger) {
+  Result<std::unique_ptr<store::Database>> database = store::Database::Open(options);
+  if (!database.ok()) return database.status();
+  rocksdb::PinnableSlice saved;
+  Result<bool> found = (*database)->Get(store::Family::kDefault, store::kStoredTimeKey, &saved);
+  if (!found.ok()) return found.status();
+  const int64_t saved_ms = *found ? store::Reader(store::AsView(saved)).Time() : 0;
+  auto opened =
+      std::make_unique<store::RocksDbStore>(options, clock, logger, std::move(database).value(), saved_ms);
+  if (Status status = opened->Start(); !status.ok()) return status;
+  return std::unique_ptr<Store>(std::move(opened));
+}
+
+}  // namespace oncegate
+
+namespace oncegate::store {
+namespace {
+
+// How often a read starts again when the record changes between reading it and its body.
+constexpr int kReadsMax = 3;
+
+}  // namespace
+
+RocksDbStore::RocksDbStore(const RocksDbStoreOptions& options, const Clock& clock, Logger& logger,
+                           std::unique_ptr<Database> database, int64_t saved_time_ms)
+    : options_(options),
+      clock_(clock),
+      logger_(logger),
+      database_(std::move(database)),
+      time_(clock, saved_time_ms),
+      types_(*database_, clock) {}
+
+RocksDbStore::~RocksDbStore() {
+  StopThreads();
+  if (!database_->read_only()) (void)SaveTime();  // if it cannot be saved, the calendar clock will have to do
+}
+
+Result<RocksDbStore::Found> RocksDbStore::Load(const ScopedKey& key, RecordParts parts) {
+  rocksdb::PinnableSlice value;
+  Result<bool> found = database_->Get(Family::kRecords, key.bytes(), &value);
+  if (!found.ok()) return found.status();
+  if (!*found) return Found();
+  Found stored(std::in_place);
+  if (Status status = DecodeRecord(key, AsView(value), parts, &*stored); !status.ok()) return status;
+  return stored;
+}
+
+Status RocksDbStore::LoadBody(const BodyRef& ref, const RecordId& id, BodyPart part, std::string* body) {
+  rocksdb::PinnableSlice value;
+  Result<bool> found = database_->Get(Family::kBodies, BodyKey(ref.until_ms, id, part), &value);
+  if (!found.ok()) return found.status();
+  if (!*found) return Corruption("the body of record " + FormatUuid(id) + " is missing");
+  if (value.size() != ref.size || Crc32c(AsView(value)) != ref.checksum)
+    return Corruption("the body of record " + FormatUuid(id) + " is not what was written");
+  body->assign(value.data(), value.size());
+  return OkStatus();
+}
+
+Status RocksDbStore::LoadBodies(StoredRecord* stored) {
+  Record& record = stored->record;
+  if (record.response && stored->response_body.apart) {
+    Status status = LoadBody(stored->response_body, record.id, BodyPart::kResponse, &record.response->body);
+    if (!status.ok()) return status;
+  }
+  if (record.request && stored->request_body.apart)
+    return LoadBody(stored->request_body, record.id, BodyPart::kRequest, &record.request->body);
+  return OkStatus();
+}
+
+Status RocksDbStore::LoadReplays(Record* record) {
+  rocksdb::PinnableSlice value;
+  Result<bool> found = database_->Get(Family::kReplays, ReplaysKey(record->key, record->id), &value);
+  if (!found.ok()) return found.status();
+  if (*found && !DecodeReplays(AsView(value), &record->replays)) return Corruption("a count of replays cannot be read");
+  return OkStatus();
+}
+
+Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordParts parts) {
+  Status status;
+  for (int i = 0; i < kReadsMax; ++i) {
+    Result<Found> found = Load(key, parts);
+    if (!found.ok()) return found.status();
+    if (!*found || !IsLive((*found)->record, NowMs())) return std::optional<Record>();
+    status = LoadBodies(&**found);
+    // A body may be missing because the record has just been replaced or moved it: then the next read finds the new.
+    if (status.code() == StatusCode::kCorruption) continue;
+    if (status.ok() && parts == RecordParts::kAll) status = LoadReplays(&(*found)->record);
+    if (!status.ok()) return status;
+    return std::optional<Record>(std::move((*found)->record));
+  }
+  return status;
+}
+
+Status RocksDbStore::CheckSpace() {
+  constexpr int64_t kSpaceCheckIntervalMs = 1000;
+  const int64_t now_ms = clock_.SteadyMs();
+  int64_t checked_at_ms = space_checked_at_ms_.load();
+  const bool due = checked_at_ms == INT64_MIN || now_ms - checked_at_ms >= kSpaceCheckIntervalMs;
+  if (due && space_checked_at_ms_.compare_exchange_strong(checked_at_ms, now_ms)) {
+    Result<int64_t> free = FreeSpaceBytes(options_.directory);
+    if (!free.ok()) return free.status();
+    space_low_.store(*free < options_.free_space_bytes_min);
+  }
+  if (!space_low_.load()) return OkStatus();
+  return NoSpace("less than " + std::to_string(options_.free_space_bytes_min) + " bytes are free for " +
+                 options_.directory);
+}
+
+Status RocksDbStore::CheckWritable() {
+  if (database_->read_only()) return Unavailable("the store was opened for reading only");
+  if (Status status = CheckSpace(); !status.ok()) return status;
+  // Whether a store that failed works again shows only when something is written.
+  return database_->write_failing() ? SaveTime() : OkStatus();
+}
+
+Status RocksDbStore::AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) {
+  const std::lock_guard lock(replays_mu_);
+  rocksdb::WriteBatch batch;
+  for (const auto& [key, count] : counts) {
+    Result<Found> found = Load(key, RecordParts::kReplay);
+    if (!found.ok()) return found.status();
+    if (!*found || !IsLive((*found)->record, NowMs()) || (*found)->record.state != RecordState::kCompleted) continue;
+    Record& record = (*found)->record;
+    if (Status status = LoadReplays(&record); !status.ok()) return status;
+    (void)batch.Put(database_->Handle(Family::kReplays), ReplaysKey(key, record.id),
+                    EncodeReplays(record.expires_at_ms, record.replays + count));
+  }
+  return batch.Count() == 0 ? OkStatus() : database_->Write(&batch, clock_);
+}
+
+}  // namespace oncegate::store

@@ -1,0 +1,149 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "store/compactor.h"
+#include "store/database.h"
+#include "store/record_counts.h"
+#include "store/rocksdb_store.h"
+#include "store/stored_time.h"
+#include "store/transition.h"
+#include "store/type_dictionary.h"
+#include "store/write_gate.h"
+
+// For the .cc files of this folder only.
+namespace oncegate::store {
+
+// The store on RocksDB. Calls for one key are made one after another under the lock of its shard, across the write, so
+// that a decision holds until it is on disk; calls for different keys share RocksDB's group commit. There are no
+// transactions: one process owns the directory.
+class RocksDbStore final : public Store {
+ public:
+  RocksDbStore(const RocksDbStoreOptions& options, const Clock& clock, Logger& logger,
+               std::unique_ptr<Database> database, int64_t saved_time_ms);
+  ~RocksDbStore() override;
+
+  // Reads the dictionary, settles what an earlier process left, and starts the threads. To be called once, first.
+  Status Start();
+
+  [[nodiscard]] int64_t NowMs() const override { return time_.NowMs(); }
+  Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) override;
+  Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts) override;
+  Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) override;
+  Status Release(const ScopedKey& key, const Token& token) override;
+  Status MarkUnknown(const ScopedKey& key, const Token& token) override;
+  Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) override;
+  Status AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) override;
+  Result<RecordPage> List(const ListFilter& filter, const std::string& cursor, size_t limit) override;
+  Result<StoreStats> Stats() override;
+  Result<CleanupReport> Cleanup() override;
+  [[nodiscard]] CleanupTotals Cleanups() const override;
+  Status CheckWritable() override;
+
+ private:
+  using Found = std::optional<StoredRecord>;
+
+  // -- Reading (rocksdb_store.cc).
+  // The record under a key, live or not, without bodies kept apart.
+  Result<Found> Load(const ScopedKey& key, RecordParts parts);
+  // Reads a body from its place. Corruption if it is not there or not what was written.
+  Status LoadBody(const BodyRef& ref, const RecordId& id, BodyPart part, std::string* body);
+  Status LoadBodies(StoredRecord* stored);
+  Status LoadReplays(Record* record);
+  bool IsLive(const Record& record, int64_t now_ms) const { return record.expires_at_ms > now_ms; }
+
+  // -- Changing (claims.cc). All REQUIRE the key's shard lock.
+  std::mutex& ShardOf(const ScopedKey& key);
+  // The live record that `token` claimed; Conflict if there is none.
+  Result<StoredRecord> LoadClaim(const ScopedKey& key, const Token& token);
+  Result<StoredRecord> MakeClaim(const ClaimRequest& claim, const RequestFacts& facts, uint32_t attempt,
+                                 const StoredRecord* rerun, int64_t now_ms, Transition* transition);
+  // Puts the request's body where it lives as long as `after` does.
+  Status MoveRequestBody(const StoredRecord& before, StoredRecord* after, Transition* transition);
+  // What a record becomes when its outcome is unknown.
+  Result<StoredRecord> MakeUnknown(const StoredRecord& before, int64_t now_ms, Transition* transition);
+  Status CheckSameOutcome(StoredRecord stored, const StoredResponse& response);
+  Status EraseUnreadable(const ScopedKey& key);
+  Status Commit(const Transition& transition);
+  Status CheckSpace();
+
+  // -- Starting (recovery.cc).
+  Status RecoverClaims();
+  Status RecoverClaim(const ScopedKey& key, rocksdb::WriteBatch* batch);
+  Status ReadRemovedUntil();
+  Status CountOpen();
+  // Counts the index of expiry times as it was in `snapshot`.
+  Status CountExpiring(const rocksdb::Snapshot* snapshot);
+  void CountInBackground(const rocksdb::Snapshot* snapshot);
+  // False if the store is being closed instead.
+  bool WaitUntilCounted();
+
+  // -- Statistics (statistics.cc).
+  // The index's entries from the start of the second of `until_ms` to there.
+  Result<std::vector<CountKey>> LastSecond(int64_t until_ms);
+  void FillCounts(const RecordCounts::Tally& tally, StoreStats* stats);
+  // For a store that is only read: counts at the first call, in the caller's thread.
+  Status CountOnce();
+
+  // -- Listing (listing.cc).
+  struct ListQuery;
+  // Adds the record that an index entry stands for to the page, if it is wanted.
+  Status Visit(const ListQuery& query, std::string_view place, std::string_view summary, RecordPage* page);
+  Status ListIndex(const ListQuery& query, RecordPage* page);
+  // False, and the page as it was, if there are too many open records for this way.
+  Result<bool> ListOpen(const ListQuery& query, RecordPage* page);
+
+  // -- Cleaning up (cleanup.cc).
+  enum class CleanupKind { kEverything, kPeriodic };
+  Result<CleanupReport> RunCleanup(CleanupKind kind);
+  Result<CleanupReport> CleanUp(CleanupKind kind);
+  Result<uint64_t> TakeOutExpired(int64_t cutoff_ms);
+  Status FlushFamilies();
+  bool MemtableIsWorthFlushing(uint64_t removed);
+  void LogCleanup(CleanupKind kind, const Result<CleanupReport>& report);
+  Status SaveTime();
+  void Reap();
+  void StopThreads();
+
+  // Constant after Start.
+  const RocksDbStoreOptions options_;
+  const Clock& clock_;
+  Logger& logger_;
+  const std::unique_ptr<Database> database_;
+  const StoredTime time_;
+
+  // Self-synchronised.
+  TypeDictionary types_;
+  RecordCounts counts_;
+  WriteGate gate_;
+  // Enough that two keys in flight at once seldom share one.
+  std::array<std::mutex, 1024> shards_;
+  std::mutex replays_mu_;  // held by AddReplays, which alone writes the counts of replays
+  std::atomic<int64_t> space_checked_at_ms_{INT64_MIN};
+  std::atomic<bool> space_low_{false};
+
+  std::mutex cleanup_mu_;  // held during a cleanup
+  uint64_t removed_since_flush_ = 0;  // guarded by cleanup_mu_
+  mutable std::mutex totals_mu_;
+  CleanupTotals totals_;  // guarded by totals_mu_
+
+  // The threads and what ends them.
+  std::atomic<bool> stop_{false};
+  std::mutex thread_mu_;
+  std::condition_variable thread_wake_;
+  bool counted_ = false;  // guarded by thread_mu_: the counts hold everything that the index holds
+  Status count_status_;   // guarded by thread_mu_
+  std::thread counter_;
+  std::thread reaper_;
+};
+
+}  // namespace oncegate::store

@@ -1,0 +1,96 @@
+#include "upstream/http_upstream.h"
+
+#include <utility>
+
+#include "upstream/exchange.h"
+#include "upstream/pool.h"
+#include "upstream/socket.h"
+#include "upstream/tls.h"
+#include "upstream/transport.h"
+
+namespace oncegate {
+namespace {
+
+using upstream::ConnectionPool;
+using upstream::Descriptor;
+using upstream::Exchange;
+using upstream::TlsClient;
+using upstream::Transport;
+using upstream::Waiter;
+
+class HttpUpstream final : public Upstream {
+ public:
+  HttpUpstream(HttpUpstreamOptions options, std::unique_ptr<TlsClient> tls, const Clock& clock)
+      : options_(std::move(options)),
+        clock_(clock),
+        tls_(std::move(tls)),
+        pool_(clock, options_.idle_reuse_ms, options_.idle_connections_max) {}
+
+  ForwardResult Forward(const OutboundRequest& request, ResponseReceiver& receiver) override;
+  Status Probe(int64_t timeout_ms) override;
+  void Abort() override;
+
+ private:
+  using Connection = std::unique_ptr<Transport>;
+
+  ForwardResult ForwardOver(Connection connection, const OutboundRequest& request, ResponseReceiver& receiver,
+                            const Waiter& waiter);
+  Result<Connection> Connect(const Waiter& waiter) const;
+
+  const HttpUpstreamOptions options_;
+  const Clock& clock_;
+  const std::unique_ptr<TlsClient> tls_;  // null for http
+  upstream::AbortSignal abort_;
+  ConnectionPool pool_;
+};
+
+ForwardResult HttpUpstream::Forward(const OutboundRequest& request, ResponseReceiver& receiver) {
+  const Waiter waiter(clock_, abort_, request.total_timeout_ms);
+  if (abort_.raised()) return {ForwardEnd::kNotSent, "shutting down"};
+  if (Connection idle = pool_.Take(); idle != nullptr) {
+    ForwardResult result = ForwardOver(std::move(idle), request, receiver, waiter);
+    // The peer may close an idle connection at any moment. As long as the kernel took nothing, a new one is safe.
+    if (result.end != ForwardEnd::kNotSent) return result;
+  }
+  Result<Connection> connection = Connect(waiter.Within(options_.connect_timeout_ms));
+  if (!connection.ok()) return {ForwardEnd::kNotSent, connection.status().message()};
+  return ForwardOver(std::move(connection).value(), request, receiver, waiter);
+}
+
+ForwardResult HttpUpstream::ForwardOver(Connection connection, const OutboundRequest& request,
+                                        ResponseReceiver& receiver, const Waiter& waiter) {
+  Exchange exchange(*connection, request, receiver, waiter);
+  ForwardResult result = exchange.Run();
+  if (exchange.reusable()) pool_.Put(std::move(connection));
+  return result;
+}
+
+Result<HttpUpstream::Connection> HttpUpstream::Connect(const Waiter& waiter) const {
+  Result<Descriptor> socket = upstream::ConnectTcp(options_.url.host, options_.url.port, waiter);
+  if (!socket.ok()) return socket.status();
+  if (tls_ != nullptr) return tls_->Handshake(std::move(socket).value(), options_.url.host, waiter);
+  return Connection(std::make_unique<upstream::PlainTransport>(std::move(socket).value()));
+}
+
+Status HttpUpstream::Probe(int64_t timeout_ms) {
+  return Connect(Waiter(clock_, abort_, timeout_ms)).status();
+}
+
+void HttpUpstream::Abort() {
+  abort_.Raise();
+  pool_.Close();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Upstream>> MakeHttpUpstream(HttpUpstreamOptions options, const Clock& clock) {
+  std::unique_ptr<TlsClient> tls;
+  if (options.url.tls || !options.ca_file.empty()) {
+    Result<std::unique_ptr<TlsClient>> made = TlsClient::Make(options.ca_file);
+    if (!made.ok()) return made.status();
+    if (options.url.tls) tls = std::move(made).value();
+  }
+  return std::unique_ptr<Upstream>(std::make_unique<HttpUpstream>(std::move(options), std::move(tls), clock));
+}
+
+}  // namespace oncegate

@@ -1,0 +1,77 @@
+#include "tests/gateway/gateway_fixture.h"
+
+namespace oncegate {
+namespace {
+
+TEST_F(GatewayTest, AStoreThatCannotReadFailsClosed) {
+  Start();
+  store_.fail_gets = true;
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "503 store-unavailable");
+  EXPECT_EQ(upstream_.executions(), 0U);
+  store_.fail_gets = false;
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
+}
+
+TEST_F(GatewayTest, AStoreThatCannotClaimFailsClosedAndKeepsReplaying) {
+  Start();
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
+  store_.fail_claims = true;
+  EXPECT_EQ(Verdict(Post("new").Get()), "503 store-unavailable");
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 replayed");
+  EXPECT_EQ(upstream_.executions(), 1U);
+}
+
+TEST_F(GatewayTest, FailingOpenStillElectsOneExecutorAndStillReplays) {
+  Start({.on_store_error = StoreErrorPolicy::kForward});
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
+  store_.fail_claims = true;
+  std::vector<Call> calls;
+  for (int i = 0; i < 10; ++i) calls.push_back(PostHeld("new"));
+  upstream_.AwaitRequests(2);
+  upstream_.OpenGate();
+  EXPECT_EQ(Verdict(calls[0].Get()), "200 unprotected");
+  for (size_t i = 1; i < calls.size(); ++i) EXPECT_EQ(Verdict(calls[i].Get()), "409 outcome-unknown") << i;
+  EXPECT_EQ(upstream_.executions(), 2U);
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 replayed");
+  store_.fail_gets = true;
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 unprotected");
+}
+
+TEST_F(GatewayTest, AnOutcomeThatCannotBeStoredIsAnsweredHeldAndStoredLater) {
+  Start();
+  upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver& receiver) {
+    store_.fail_endings = true;  // the disk fills up while the application works
+    return ScriptedUpstream::Respond(receiver, 200, "Content-Length: 2\r\n", {"ok"});
+  });
+  const Seen first = Post("evt_1").Get();
+  EXPECT_EQ(Verdict(first), "200 executed");
+  EXPECT_EQ(first.body, "ok");
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "409 outcome-unknown");
+  store_.fail_endings = false;
+  Seen later;
+  // The housekeeper tries again every second; each of these asks the store.
+  do {
+    later = Post("evt_1").Get();
+  } while (Outcome(later) == "outcome-unknown");
+  EXPECT_EQ(Verdict(later), "200 replayed");
+  EXPECT_EQ(later.body, "ok");
+  EXPECT_EQ(upstream_.executions(), 1U);
+}
+
+TEST_F(GatewayTest, WhatIsUnstoredAtTheEndIsWrittenOnceMore) {
+  Start();
+  upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver& receiver) {
+    store_.fail_endings = true;
+    return ScriptedUpstream::Respond(receiver, 200, "Content-Length: 2\r\n", {"ok"});
+  });
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
+  store_.fail_endings = false;
+  gateway_->ShutDown();
+  gateway_.reset();
+  const auto record = store_.Get(ScopedKey("default", "evt_1"), RecordParts::kAll);
+  ASSERT_TRUE(record.ok() && record->has_value());
+  EXPECT_EQ((*record)->state, RecordState::kCompleted);
+}
+
+}  // namespace
+}  // namespace oncegate

@@ -1,0 +1,143 @@
+// The parts of the store that stand alone: histograms, counts, keys, time, the gate.
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <thread>
+
+#include "store/expiry_properties.h"
+#include "store/keys.h"
+#include "store/record_counts.h"
+#include "store/stored_time.h"
+#include "store/write_gate.h"
+
+namespace oncegate::store {
+namespace {
+
+TEST(ExpiryHistogram, SharesNeverExceedTheTruthAndComeClose) {
+  std::mt19937_64 random(3);  // NOLINT(cert-msc51-cpp)
+  ExpiryHistogram histogram;
+  std::vector<int64_t> times;
+  for (int i = 0; i < 10'000; ++i) {
+    times.push_back(1'800'000'000'000 + static_cast<int64_t>(random() % 86'400'000));
+    histogram.Add(times.back());
+  }
+  ExpiryHistogram decoded;
+  ASSERT_TRUE(ExpiryHistogram::Decode(histogram.Encode(), &decoded));
+  for (int hour = -1; hour <= 25; ++hour) {
+    const int64_t cutoff = 1'800'000'000'000 + hour * 3'600'000;
+    const auto expired = std::count_if(times.begin(), times.end(), [&](int64_t t) { return t <= cutoff; });
+    const double share = static_cast<double>(expired) / 10'000;
+    EXPECT_LE(decoded.ShareExpiredBy(cutoff), share) << hour;
+    EXPECT_GE(decoded.ShareExpiredBy(cutoff), share - 0.05) << hour;
+    EXPECT_EQ(decoded.AnyExpiredBy(cutoff), expired > 0) << hour;
+  }
+}
+
+TEST(ExpiryHistogram, WhatNeverExpiresCountsAgainstTheShare) {
+  ExpiryHistogram histogram;
+  histogram.Add(kNever);
+  EXPECT_FALSE(histogram.AnyExpiredBy(kNever - 1));
+  histogram.Add(5);
+  EXPECT_EQ(histogram.ShareExpiredBy(4), 0);
+  EXPECT_EQ(histogram.ShareExpiredBy(5), 0.5);
+}
+
+TEST(ExpiryHistogram, GarbageIsRefused) {
+  ExpiryHistogram histogram;
+  histogram.Add(5);
+  const std::string bytes = histogram.Encode();
+  for (size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(ExpiryHistogram::Decode(bytes.substr(0, size), &histogram)) << size;
+}
+
+TEST(RecordCounts, AddsUpByStateTypeAndTime) {
+  RecordCounts counts;
+  counts.Add({RecordState::kInProgress, 1, kNever}, +1);
+  counts.Add({RecordState::kUnknown, 1, kNever}, +1);
+  counts.Add({RecordState::kCompleted, 1, 100'500}, +1);
+  counts.Add({RecordState::kCompleted, 2, 100'900}, +1);
+  counts.Add({RecordState::kUnknown, 2, 500'000}, +1);
+  const auto tally = counts.CountAt(100'700, {{RecordState::kCompleted, 1, 100'500}});
+  EXPECT_EQ(tally.by_type.at(1).in_progress, 1);
+  EXPECT_EQ(tally.by_type.at(1).unknown, 1);
+  EXPECT_EQ(tally.by_type.at(1).completed, 0);
+  EXPECT_EQ(tally.by_type.at(1).expired, 1);
+  EXPECT_EQ(tally.by_type.at(2).completed, 1);
+  EXPECT_EQ(tally.by_type.at(2).unknown, 1);
+  const std::vector<std::pair<int64_t, uint64_t>> expiring = {{160'000, 1}, {1'000'000, 1}};
+  EXPECT_EQ(tally.expiring, expiring);
+}
+
+TEST(RecordCounts, WhatWasRemovedIsNotCountedAgain) {
+  RecordCounts counts;
+  counts.Add({RecordState::kCompleted, 1, 59'999}, +1);
+  counts.Add({RecordState::kCompleted, 1, 100'500}, +1);
+  counts.Add({RecordState::kCompleted, 1, 100'900}, +1);
+  EXPECT_EQ(counts.RemoveUntil(100'700, {{RecordState::kCompleted, 1, 100'500}}), 2U);
+  counts.Add({RecordState::kCompleted, 1, 100'500}, -1);  // a claim over a record that the cleanup took out
+  EXPECT_EQ(counts.CountAt(100'700, {}).by_type.at(1).completed, 1);
+  EXPECT_EQ(counts.RemoveUntil(200'000, {}), 1U);
+}
+
+TEST(RecordCounts, ARemovalMayComeFirst) {
+  RecordCounts counts;
+  counts.Add({RecordState::kCompleted, 1, 100'000}, -1);
+  counts.Add({RecordState::kCompleted, 1, 100'000}, +1);
+  EXPECT_TRUE(counts.CountAt(0, {}).by_type.empty());
+}
+
+TEST(Keys, SortByTimeAndReadBack) {
+  const ScopedKey key("default", "evt_1");
+  EXPECT_LT(ExpiryKey(255, 9, key), ExpiryKey(256, 1, key));
+  EXPECT_LT(ExpiryKey(256, 9, key), TimeBound(257));
+  EXPECT_LT(BodyKey(1LL << 40, {}, BodyPart::kResponse), BodyKey(kNever, {}, BodyPart::kRequest));
+  CreatedEntry entry;
+  ASSERT_TRUE(ParseCreatedKey(CreatedKey(12345, key), &entry));
+  EXPECT_EQ(entry.created_at_ms, 12345);
+  EXPECT_EQ(entry.key, key);
+  EXPECT_FALSE(ParseCreatedKey("1234567", &entry));
+  EXPECT_NE(LabelPrefix("ab", "c"), LabelPrefix("a", "bc"));
+}
+
+TEST(StoredTime, FollowsTheSteadyClockOnly) {
+  ManualClock clock(1000);
+  const StoredTime time(clock, 5000);
+  EXPECT_EQ(time.NowMs(), 5000);
+  clock.SetWall(1'000'000);
+  EXPECT_EQ(time.NowMs(), 5000);
+  clock.Advance(10);
+  EXPECT_EQ(time.NowMs(), 5010);
+  EXPECT_EQ(StoredTime(clock, 0).NowMs(), 1'000'010);
+}
+
+TEST(StoredTime, NoEndIsNeverReachedByCounting) {
+  EXPECT_LT(StoredTime::After(kNever - 10, 1000), kNever);
+  EXPECT_LT(StoredTime::After(5, kNever), kNever);
+  EXPECT_EQ(StoredTime::After(5, 7), 12);
+}
+
+TEST(WriteGate, AClosureSeesNobodyInside) {
+  WriteGate gate;
+  std::atomic<int> inside{0};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 4; ++i)
+    writers.emplace_back([&] {
+      while (!stop) {
+        const WriteGate::Pass pass(gate);
+        ++inside;
+        std::this_thread::yield();
+        --inside;
+      }
+    });
+  for (int i = 0; i < 1000; ++i) {
+    const WriteGate::Closure closure(gate);
+    EXPECT_EQ(inside.load(), 0);
+  }
+  stop = true;
+  for (std::thread& writer : writers) writer.join();
+}
+
+}  // namespace
+}  // namespace oncegate::store

@@ -1,0 +1,168 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "store/store.h"
+
+namespace oncegate {
+
+// A Store in memory, for tests of what stands on top of one. Its calls can be made to fail.
+class FakeStore final : public Store {
+ public:
+  explicit FakeStore(const Clock& clock) : clock_(clock) {}
+
+  std::atomic<bool> fail_gets{false};
+  std::atomic<bool> fail_claims{false};
+  std::atomic<bool> fail_endings{false};
+  std::atomic<int> claims{0};
+  std::function<void()> on_complete;  // called before an outcome is stored
+
+  [[nodiscard]] int64_t NowMs() const override { return clock_.WallMs(); }
+
+  Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) override {
+    if (fail_gets) return Unavailable("reads fail");
+    const std::lock_guard lock(mutex_);
+    std::optional<Record> record = Find(key);
+    if (record && parts == RecordParts::kReplay) {
+      record->request.reset();
+      record->labels.clear();
+    }
+    return record;
+  }
+
+  Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts) override {
+    if (fail_claims) return NoSpace("claims fail");
+    const std::lock_guard lock(mutex_);
+    const std::optional<Record> old = Find(claim.key);
+    const RecordFacts old_facts = old ? FactsOf(*old, NowMs()) : RecordFacts{};
+    const Decision decision = Decide(old ? &old_facts : nullptr, facts, NowMs());
+    const auto* execute = std::get_if<Execute>(&decision);
+    if (execute == nullptr) return ClaimResult(Refused{decision, *old});
+    Record record;
+    record.id = old ? old->id : NewRecordId();
+    record.key = claim.key;
+    record.type = claim.type;
+    record.owner = claim.owner;
+    record.token = NewToken();
+    record.attempt = execute->attempt;
+    record.created_at_ms = old ? old->created_at_ms : NowMs();
+    record.ttl_ms = claim.ttl_ms;
+    record.hold_unknown = claim.hold_unknown;
+    record.fingerprint = facts.fingerprint;
+    record.source_ip = claim.source_ip;
+    record.labels = claim.labels;
+    record.request = claim.request;
+    if (claim.owner == ClaimOwner::kSidecar) record.lease_expires_at_ms = NowMs() + claim.lease_ms;
+    record.on_lease_expiry = claim.on_lease_expiry;
+    records_[claim.key.bytes()] = record;
+    ++claims;
+    return ClaimResult(Claimed{record.token, record.attempt, record.id, record.lease_expires_at_ms});
+  }
+
+  Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) override {
+    if (on_complete) on_complete();
+    return End(key, token, [&](Record& record) {
+      record.state = RecordState::kCompleted;
+      record.completed_at_ms = NowMs();
+      record.expires_at_ms = NowMs() + record.ttl_ms;
+      record.response = std::move(response);
+    });
+  }
+  Status Release(const ScopedKey& key, const Token& token) override {
+    return End(key, token, [&](Record&) { records_.erase(key.bytes()); });
+  }
+  Status MarkUnknown(const ScopedKey& key, const Token& token) override {
+    return End(key, token, [&](Record& record) {
+      record.state = RecordState::kUnknown;
+      if (!record.hold_unknown) record.expires_at_ms = NowMs() + record.ttl_ms;
+    });
+  }
+
+  Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) override {
+    const std::lock_guard lock(mutex_);
+    const std::optional<Record> record = Find(key);
+    if (record && in_flight && !force) return Conflict("in flight");
+    records_.erase(key.bytes());
+    return record.has_value();
+  }
+
+  Status AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) override {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, count] : counts) {
+      const auto found = records_.find(key.bytes());
+      if (found != records_.end()) found->second.replays += count;
+    }
+    return OkStatus();
+  }
+
+  Result<RecordPage> List(const ListFilter& filter, const std::string& cursor, size_t limit) override {
+    if (!cursor.empty()) return InvalidArgument("the cursor is not one of ours");
+    const std::lock_guard lock(mutex_);
+    RecordPage page;
+    for (const auto& [bytes, record] : records_) {
+      const bool wanted = (filter.scope.empty() || record.key.scope() == filter.scope) &&
+                          (filter.type.empty() || record.type == filter.type) &&
+                          (!filter.state || record.state == *filter.state);
+      if (wanted && record.expires_at_ms > NowMs() && page.records.size() < limit) page.records.push_back(record);
+    }
+    return page;
+  }
+
+  Result<StoreStats> Stats() override {
+    const std::lock_guard lock(mutex_);
+    StoreStats stats;
+    stats.now_ms = NowMs();
+    stats.exact = true;
+    for (const auto& [bytes, record] : records_) {
+      if (record.expires_at_ms <= NowMs()) {
+        ++stats.expired;
+        continue;
+      }
+      ++stats.active;
+      if (record.state == RecordState::kInProgress) ++stats.in_progress;
+      if (record.state == RecordState::kCompleted) ++stats.completed;
+      if (record.state == RecordState::kUnknown) ++stats.unknown;
+    }
+    return stats;
+  }
+
+  Result<CleanupReport> Cleanup() override {
+    const std::lock_guard lock(mutex_);
+    CleanupReport report;
+    report.removed = std::erase_if(records_, [&](const auto& entry) { return entry.second.expires_at_ms <= NowMs(); });
+    return report;
+  }
+  [[nodiscard]] CleanupTotals Cleanups() const override { return {}; }
+  Status CheckWritable() override { return fail_claims ? NoSpace("claims fail") : OkStatus(); }
+
+ private:
+  std::optional<Record> Find(const ScopedKey& key) const {
+    const auto found = records_.find(key.bytes());
+    if (found == records_.end() || found->second.expires_at_ms <= NowMs()) return std::nullopt;
+    return found->second;
+  }
+
+  template <typename Change>
+  Status End(const ScopedKey& key, const Token& token, const Change& change) {
+    if (fail_endings) return Unavailable("writes fail");
+    const std::lock_guard lock(mutex_);
+    const auto found = records_.find(key.bytes());
+    if (found == records_.end() || found->second.token != token) return Conflict("the claim is lost");
+    if (found->second.state == RecordState::kCompleted) return Conflict("the claim is settled");
+    change(found->second);
+    return OkStatus();
+  }
+
+  const Clock& clock_;
+  mutable std::mutex mutex_;
+  std::map<std::string, Record> records_;  // guarded by mutex_
+};
+
+}  // namespace oncegate
