@@ -35,7 +35,8 @@ const KnownFlag* FindFlag(const std::vector<KnownFlag>& known, std::string_view 
 
 // The file that is named, or nothing.
 std::optional<std::string> ConfigFile(const FlagSources& sources) {
-  if (const auto it = sources.command_line.find(kConfigFlag); it != sources.command_line.end()) return it->second.back();
+  if (const auto it = sources.command_line.find(kConfigFlag); it != sources.command_line.end())
+    return it->second.back();
   if (const char* file = sources.variable(VariableName(kConfigFlag).c_str()); file != nullptr && *file != '\0')
     return file;
   return std::nullopt;

@@ -12,7 +12,7 @@ using ClaimsTest = StoreFixture;
 // What a record looks like to people, to see that a call changed nothing.
 void ExpectSame(const std::optional<Record>& before, const std::optional<Record>& after) {
   ASSERT_EQ(before.has_value(), after.has_value());
-  if (before) EXPECT_TRUE(*before == *after);
+  EXPECT_TRUE(before == after);
 }
 
 TEST_F(ClaimsTest, TheFirstClaimExecutes) {

@@ -1,6 +1,7 @@
 #include "tests/upstream/scripted_server.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -133,6 +134,8 @@ void ScriptedServer::AcceptAll() {
     const timeval patience = {.tv_sec = kPatienceMs / 1000, .tv_usec = 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     const std::lock_guard lock(mutex_);
     threads_.emplace_back([this, fd, number = connections_] { Serve(fd, number); });
     ++connections_;

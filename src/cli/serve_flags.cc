@@ -1,0 +1,379 @@
+#include "cli/serve_flags.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cli/flag_values.h"
+#include "core/key.h"
+#include "http/head.h"
+
+namespace oncegate::cli {
+namespace {
+
+using Values = std::vector<std::string>;
+
+constexpr int64_t kSecond = 1000;
+constexpr int64_t kHour = 3600 * kSecond;
+constexpr int64_t kDay = 24 * kHour;
+constexpr int64_t kMiB = int64_t{1} << 20;
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+constexpr size_t kListenersMax = 64;
+constexpr size_t kKeyHeadersMax = 16;
+constexpr size_t kKeyPointersMax = 16;
+constexpr size_t kLabelNameBytesMax = 64;
+
+Status TooMany(size_t max) {
+  return InvalidArgument("more than " + std::to_string(max) + " of them");
+}
+
+Status ReadOnOff(const std::string& text, bool* out) {
+  return ReadChoice<bool>(text, {{"on", true}, {"off", false}}, out);
+}
+
+Status ReadEndpoint(const std::string& text, Endpoint* out) {
+  Result<Endpoint> endpoint = Endpoint::Parse(text);
+  if (endpoint.ok()) *out = *std::move(endpoint);
+  return endpoint.status();
+}
+
+Status ReadPointer(const std::string& text, std::optional<JsonPointer>* out) {
+  Result<JsonPointer> pointer = JsonPointer::Parse(text);
+  if (pointer.ok()) out->emplace(*std::move(pointer));
+  return pointer.status();
+}
+
+Status ReadStatuses(const std::string& text, StatusSet* out) {
+  Result<StatusSet> set = StatusSet::Parse(text);
+  if (set.ok()) *out = *set;
+  return set.status();
+}
+
+Status ReadPath(const std::string& text, std::string* out) {
+  if (text.empty()) return InvalidArgument("'' is not the name of a file or directory");
+  *out = text;
+  return OkStatus();
+}
+
+// A word that is stored and shown: the type of all records.
+Status ReadType(const std::string& text, std::string* out) {
+  const bool visible = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  if (text.empty() || text.size() > kTypeBytesMax || !visible)
+    return InvalidArgument("'" + text + "' is not a word of 1 to 128 visible characters such as webhook");
+  *out = text;
+  return OkStatus();
+}
+
+Status ReadScope(const std::string& text, std::string* out) {
+  if (!IsValidScope(text)) return InvalidArgument("'" + text + "' is not 1 to 64 characters of A-Z a-z 0-9 . _ -");
+  *out = text;
+  return OkStatus();
+}
+
+// Label names become parts of index keys and of NAME:VALUE in queries.
+bool IsLabelName(std::string_view name) {
+  return name.size() <= kLabelNameBytesMax && IsValidScope(name);
+}
+
+Status ReadListen(const Values& values, ServeOptions& options) {
+  if (values.size() > kListenersMax) return TooMany(kListenersMax);
+  for (const std::string& value : values) {
+    if (Status status = ReadEndpoint(value, &options.ingress.listen.emplace_back()); !status.ok()) return status;
+  }
+  return OkStatus();
+}
+
+Status ReadUpstream(const Values& values, ServeOptions& options) {
+  Result<UpstreamUrl> url = UpstreamUrl::Parse(values[0]);
+  if (url.ok()) options.upstream = *std::move(url);
+  return url.status();
+}
+
+Status ReadKeyHeaders(const Values& values, ServeOptions& options) {
+  if (values.size() > kKeyHeadersMax) return TooMany(kKeyHeadersMax);
+  options.route.key_headers.clear();
+  for (const std::string& value : values) {
+    if (Status status = ReadFieldName(value, &options.route.key_headers.emplace_back()); !status.ok()) return status;
+  }
+  return OkStatus();
+}
+
+Status ReadKeyPointers(const Values& values, ServeOptions& options) {
+  if (values.size() > kKeyPointersMax) return TooMany(kKeyPointersMax);
+  for (const std::string& value : values) {
+    Result<JsonPointer> pointer = JsonPointer::Parse(value);
+    if (!pointer.ok()) return pointer.status();
+    options.route.key_pointers.push_back(*std::move(pointer));
+  }
+  return OkStatus();
+}
+
+Status ReadLabels(const Values& values, ServeOptions& options) {
+  auto& labels = options.route.labels;
+  for (const std::string& value : values) {
+    const size_t equals = value.find('=');
+    const std::string name = value.substr(0, equals);
+    if (equals == std::string::npos || !IsLabelName(name))
+      return InvalidArgument("'" + value + "' is not NAME=POINTER such as order_id=/order/id");
+    if (std::any_of(labels.begin(), labels.end(), [&name](const auto& label) { return label.first == name; }))
+      return InvalidArgument("'" + name + "' is given twice");
+    Result<JsonPointer> pointer = JsonPointer::Parse(std::string_view(value).substr(equals + 1));
+    if (!pointer.ok()) return pointer.status();
+    labels.emplace_back(name, *std::move(pointer));
+  }
+  return labels.size() > kLabelsMax ? TooMany(kLabelsMax) : OkStatus();
+}
+
+Status ReadUnknownStatus(const Values& values, ServeOptions& options) {
+  if (values[0] != "none") return ReadStatuses(values[0], &options.route.unknown_status);
+  options.route.unknown_status = StatusSet();
+  return OkStatus();
+}
+
+Status ReadBusyStatus(const Values& values, ServeOptions& options) {
+  int64_t status = 0;
+  Status result = ReadNumber(values[0], 400, 599, &status);
+  if (result.ok()) options.route.busy_status = static_cast<int>(status);
+  return result;
+}
+
+constexpr std::string_view kListeners = "Listeners";
+constexpr std::string_view kApplication = "Application";
+constexpr std::string_view kKeys = "Keys";
+constexpr std::string_view kPolicies = "Policies";
+constexpr std::string_view kLimits = "Limits";
+constexpr std::string_view kStore = "Store";
+constexpr std::string_view kLog = "Log";
+
+// Columns: name, group, value, default, help, repeatable, reloadable, reader.
+const ServeFlag kServeFlags[] = {
+    {"listen", kListeners, "HOST:PORT", "127.0.0.1:8080",
+     "Where the gateway listens; port 0 picks a free one; repeatable", true, false, ReadListen},
+    {"control-listen", kListeners, "HOST:PORT", "127.0.0.1:8081",
+     "Where health, statistics and records are served; beyond loopback only with --control-token-file", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadEndpoint(v[0], &o.control_listen); }},
+    {"control-token-file", kListeners, "FILE", "",
+     "Bearer tokens of the control listener: TOKEN or NAME:TOKEN, one a line", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.control_token_file); }},
+
+    {"upstream", kApplication, "URL", "",
+     "The application, http:// or https://host:port[/prefix]; without it only the control listener runs", false, false,
+     ReadUpstream},
+    {"upstream-ca", kApplication, "FILE", "", "Certificates (PEM) to trust instead of the system's", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.upstream_ca); }},
+    {"upstream-timeout", kApplication, "DURATION", "120s",
+     "Keyed requests: until the last byte of the answer; passed ones: between reads", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, kDay, &o.route.upstream_timeout_ms); }},
+    {"connect-timeout", kApplication, "DURATION", "2s", "How long connecting to the application may take", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, 300 * kSecond, &o.connect_timeout_ms); }},
+
+    {"scope", kKeys, "NAME", "default", "The namespace of keys", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadScope(v[0], &o.route.scope); }},
+    {"scope-header", kKeys, "NAME", "", "A hash of this header's value joins the scope, so that clients are kept apart",
+     false, true, [](const Values& v, ServeOptions& o) { return ReadFieldName(v[0], &o.route.scope_header); }},
+    {"key-header", kKeys, "NAME", "X-Idempotency-Key,Idempotency-Key",
+     "Headers that hold the key, the first present counts; repeatable, given ones replace the defaults", true, true,
+     ReadKeyHeaders},
+    {"key-pointer", kKeys, "POINTER", "",
+     "JSON pointer to the key in the body; alone it turns key headers off; repeatable, values are joined", true, true,
+     ReadKeyPointers},
+    {"methods", kKeys, "LIST", "POST,PATCH", "Methods that are de-duplicated; all others pass through", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadMethods(v[0], &o.route.methods); }},
+    {"type", kKeys, "VALUE", "webhook", "The type of records, for statistics", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadType(v[0], &o.route.type); }},
+    {"type-header", kKeys, "NAME", "", "Takes the type from this header where it is present", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadFieldName(v[0], &o.route.type_header); }},
+    {"type-pointer", kKeys, "POINTER", "", "Takes the type from the body where the JSON pointer leads to one", false,
+     true, [](const Values& v, ServeOptions& o) { return ReadPointer(v[0], &o.route.type_pointer); }},
+    {"label", kKeys, "NAME=POINTER", "", "Stores a value of the body under NAME, to search by; repeatable", true, true,
+     ReadLabels},
+
+    {"mode", kPolicies, "webhook|api", "webhook", "Which statuses are final by default", false, true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<Mode>(v[0], {{"webhook", Mode::kWebhook}, {"api", Mode::kApi}}, &o.mode);
+     }},
+    {"dedupe", kPolicies, "on|off", "on", "off: a pure proxy", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadOnOff(v[0], &o.route.dedupe); }},
+    {"ttl", kPolicies, "DURATION", "24h", "How long a key is remembered, from completion", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, 3650 * kDay, &o.route.ttl_ms); }},
+    {"on-missing-key", kPolicies, "pass|reject|hash", "pass",
+     "Forward unprotected, refuse with 400, or use a hash of the request as its key", false, true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<MissingKeyPolicy>(v[0],
+                                           {{"pass", MissingKeyPolicy::kPass},
+                                            {"reject", MissingKeyPolicy::kReject},
+                                            {"hash", MissingKeyPolicy::kHash}},
+                                           &o.route.on_missing_key);
+     }},
+    {"on-mismatch", kPolicies, "reject|replay", "reject", "A key comes again with a different request", false, true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<MismatchPolicy>(
+           v[0], {{"reject", MismatchPolicy::kReject}, {"replay", MismatchPolicy::kReplay}}, &o.route.on_mismatch);
+     }},
+    {"on-in-flight", kPolicies, "wait|reject", "wait", "A key comes again while it is being executed", false, true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<InFlightPolicy>(v[0], {{"wait", InFlightPolicy::kWait}, {"reject", InFlightPolicy::kReject}},
+                                         &o.route.on_in_flight);
+     }},
+    {"in-flight-wait", kPolicies, "DURATION", "5s", "How long such a request waits", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 0, kHour, &o.route.in_flight_wait_ms); }},
+    {"on-unknown", kPolicies, "hold|release", "hold", "An earlier attempt may or may not have taken effect", false,
+     true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<UnknownPolicy>(v[0], {{"hold", UnknownPolicy::kHold}, {"release", UnknownPolicy::kRelease}},
+                                        &o.route.on_unknown);
+     }},
+    {"final-status", kPolicies, "LIST", "", "Statuses stored as the outcome, e.g. 2xx,4xx,!429; default by --mode",
+     false, true, [](const Values& v, ServeOptions& o) { return ReadStatuses(v[0], &o.route.final_status); }},
+    {"unknown-status", kPolicies, "LIST|none", "504", "Statuses of an inner proxy that leave the outcome unknown",
+     false, true, ReadUnknownStatus},
+    {"busy-status", kPolicies, "STATUS", "409",
+     "Sent for in-flight and outcome-unknown, for senders that take 4xx as final", false, true, ReadBusyStatus},
+    {"on-store-error", kPolicies, "reject|forward", "reject", "Fail closed (503) or open when the store cannot answer",
+     false, true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<StoreErrorPolicy>(
+           v[0], {{"reject", StoreErrorPolicy::kReject}, {"forward", StoreErrorPolicy::kForward}},
+           &o.route.on_store_error);
+     }},
+    {"store-request-body", kPolicies, "on|off", "on", "Keep request bodies, for people and for redelivery", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadOnOff(v[0], &o.route.store_request_body); }},
+
+    {"max-body", kLimits, "SIZE", "10MiB", "Larger requests are refused", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadSize(v[0], 1, kGiB, &o.ingress.max_body); }},
+    {"max-stored-body", kLimits, "SIZE", "1MiB", "Larger responses pass through and are remembered without their body",
+     false, true, [](const Values& v, ServeOptions& o) { return ReadSize(v[0], 0, kGiB, &o.route.max_stored_body); }},
+    {"max-connections", kLimits, "N", "10000", "Open connections", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadCount(v[0], 1, 1'000'000, &o.ingress.max_connections); }},
+    {"max-in-flight", kLimits, "N", "1024", "Requests accepted and not yet answered", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadCount(v[0], 1, 1'000'000, &o.limits.max_in_flight); }},
+    {"workers", kLimits, "N", "64", "Requests being forwarded at once", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadCount(v[0], 1, 4096, &o.limits.workers); }},
+    {"max-buffered", kLimits, "SIZE", "512MiB", "Request and response bytes in memory, all connections together", false,
+     false, [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 1024 * kGiB, &o.max_buffered); }},
+    {"request-timeout", kLimits, "DURATION", "30s", "For receiving a whole request", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, kHour, &o.ingress.request_timeout_ms); }},
+    {"idle-timeout", kLimits, "DURATION", "75s", "For a connection between two requests", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, kDay, &o.ingress.idle_timeout_ms); }},
+    {"drain-timeout", kLimits, "DURATION", "30s", "SIGTERM: how long to finish what is in flight", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 0, kHour, &o.drain_timeout_ms); }},
+
+    {"data-dir", kStore, "DIR", "./oncegate-data", "The store; created if absent; used by one process at a time", false,
+     false, [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.store.directory); }},
+    {"durability", kStore, "sync|async", "sync", "async survives kill -9 but not power loss", false, false,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<Durability>(v[0], {{"sync", Durability::kSync}, {"async", Durability::kAsync}},
+                                     &o.store.durability);
+     }},
+    {"cleanup-interval", kStore, "DURATION", "1m", "How often expired data is looked for; 0s: only when asked", false,
+     false,
+     [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 0, 7 * kDay, &o.store.cleanup_interval_ms); }},
+    {"cache-size", kStore, "SIZE", "128MiB", "Memory for data that was read", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 1024 * kGiB, &o.store.cache_bytes); }},
+    {"memtable-size", kStore, "SIZE", "64MiB", "Memory for data that was written and is not yet sorted", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 4 * kGiB, &o.store.memtable_bytes); }},
+
+    {"log-format", kLog, "text|json", "text", "Of the log on standard error", false, false,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<LogFormat>(v[0], {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}, &o.log_format);
+     }},
+    {"log-level", kLog, "debug|info|warn|error", "info", "The least that is logged", false, false,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<LogLevel>(v[0],
+                                   {{"debug", LogLevel::kDebug},
+                                    {"info", LogLevel::kInfo},
+                                    {"warn", LogLevel::kWarn},
+                                    {"error", LogLevel::kError}},
+                                   &o.log_level);
+     }},
+};
+
+// A default as the list that a reader takes.
+Values DefaultValues(const ServeFlag& flag) {
+  Values values;
+  std::string_view text = flag.default_text;
+  while (flag.repeatable && text.find(',') != std::string_view::npos) {
+    values.emplace_back(text.substr(0, text.find(',')));
+    text.remove_prefix(text.find(',') + 1);
+  }
+  values.emplace_back(text);
+  return values;
+}
+
+std::string Text(const Values& values) {
+  std::string text;
+  for (const std::string& value : values) text.append(text.empty() ? "" : ",").append(value);
+  return text;
+}
+
+Status ApplyAll(const GivenFlags& given, ServeOptions* options) {
+  for (const ServeFlag& flag : kServeFlags) {
+    const auto it = given.find(flag.name);
+    if (it == given.end() && flag.default_text.empty()) continue;
+    const Values values = it == given.end() ? DefaultValues(flag) : it->second.values;
+    if (Status status = flag.apply(values, *options); !status.ok()) {
+      const std::string origin = it == given.end() ? "--" + std::string(flag.name) : it->second.origin;
+      return InvalidArgument(origin + ": " + status.message());
+    }
+    options->texts.emplace(flag.name, Text(values));
+  }
+  return OkStatus();
+}
+
+// What a default depends on other flags for.
+void FillDefaults(const GivenFlags& given, ServeOptions* options) {
+  Route& route = options->route;
+  if (!given.contains("final-status")) route.final_status = StatusSet::DefaultFinal(options->mode);
+  if (given.contains("key-pointer") && !given.contains("key-header")) route.key_headers.clear();
+  if (options->upstream) {
+    route.upstream_prefix = options->upstream->prefix;
+    route.upstream_authority = options->upstream->authority;
+  }
+}
+
+Status ReadTokens(ServeOptions* options) {
+  if (!options->control_token_file.empty()) {
+    Result<std::vector<control::ControlToken>> tokens = control::LoadTokens(options->control_token_file);
+    if (!tokens.ok()) return InvalidArgument("--control-token-file: " + tokens.status().message());
+    options->control_tokens = *std::move(tokens);
+  } else if (!control::IsLoopback(options->control_listen.host)) {
+    return InvalidArgument("--control-listen: '" + options->control_listen.host +
+                           "' is not a loopback address such as 127.0.0.1, which needs --control-token-file");
+  }
+  return OkStatus();
+}
+
+Status CheckTogether(const GivenFlags& given, ServeOptions* options) {
+  if (given.contains("upstream-ca") && !(options->upstream && options->upstream->tls))
+    return InvalidArgument("--upstream-ca: needs an --upstream that begins with https://");
+  if (options->max_buffered < options->ingress.max_body)
+    return InvalidArgument("--max-buffered: is smaller than one request of --max-body (" +
+                           options->texts.find("max-body")->second + ")");
+  if (options->mode == Mode::kApi && options->route.scope_header.empty())
+    options->warnings.emplace_back(
+        "--mode api without --scope-header: a client that guesses another's key gets the other's answer");
+  if (given.contains("listen") && !options->upstream)
+    options->warnings.emplace_back("--listen without --upstream: the gateway does not run");
+  return OkStatus();
+}
+
+}  // namespace
+
+std::span<const ServeFlag> ServeFlags() {
+  return kServeFlags;
+}
+
+Result<ServeOptions> ReadServeOptions(const FlagSources& sources) {
+  std::vector<KnownFlag> known;
+  for (const ServeFlag& flag : kServeFlags) known.push_back({flag.name, flag.repeatable});
+  const Result<GivenFlags> given = MergeFlags(sources, known);
+  if (!given.ok()) return given.status();
+  ServeOptions options;
+  if (Status status = ApplyAll(*given, &options); !status.ok()) return status;
+  FillDefaults(*given, &options);
+  if (Status status = ReadTokens(&options); !status.ok()) return status;
+  if (Status status = CheckTogether(*given, &options); !status.ok()) return status;
+  return options;
+}
+
+}  // namespace oncegate::cli

@@ -1,0 +1,142 @@
+#include "cli/server.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "upstream/http_upstream.h"
+
+namespace oncegate::cli {
+namespace {
+
+constexpr int64_t kFlushMs = 2000;
+constexpr unsigned kLoopsMax = 8;
+
+size_t LoopCount() {
+  return std::clamp(std::thread::hardware_concurrency(), 1U, kLoopsMax);
+}
+
+}  // namespace
+
+Server::Server(const ServeOptions& options, const Clock& clock, Logger& logger)
+    : options_(options), clock_(clock), logger_(logger), memory_(options.max_buffered) {}
+
+Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, const Clock& clock, Logger& logger) {
+  std::unique_ptr<Server> server(new Server(options, clock, logger));
+  Result<std::unique_ptr<Store>> store = OpenRocksDbStore(options.store, clock, logger);
+  if (!store.ok()) return store.status();
+  server->store_ = *std::move(store);
+  if (options.upstream) {
+    if (Status status = server->StartGateway(); !status.ok()) return status;
+  }
+  if (Status status = server->StartControl(); !status.ok()) return status;
+  return server;
+}
+
+Status Server::StartGateway() {
+  HttpUpstreamOptions application;
+  application.url = *options_.upstream;
+  application.ca_file = options_.upstream_ca;
+  application.connect_timeout_ms = options_.connect_timeout_ms;
+  application.idle_connections_max = std::max(application.idle_connections_max, options_.limits.workers);
+  Result<std::unique_ptr<Upstream>> upstream = MakeHttpUpstream(std::move(application), clock_);
+  if (!upstream.ok()) return upstream.status();
+  upstream_ = *std::move(upstream);
+
+  gateway_ = std::make_unique<Gateway>(
+      std::make_shared<const Route>(options_.route), options_.limits,
+      GatewayParts{.store = *store_, .upstream = *upstream_, .memory = memory_, .clock = clock_, .logger = logger_});
+
+  IngressOptions listen = options_.ingress;
+  listen.loops = LoopCount();
+  Result<std::unique_ptr<Ingress>> ingress =
+      StartIngress(listen, IngressParts{.gateway = *gateway_, .memory = memory_, .clock = clock_, .logger = logger_});
+  if (!ingress.ok()) return ingress.status();
+  ingress_ = *std::move(ingress);
+  return OkStatus();
+}
+
+Status Server::StartControl() {
+  control::ControlOptions listen;
+  listen.host = options_.control_listen.host;
+  listen.port = options_.control_listen.port;
+  listen.tokens = options_.control_tokens;
+  Result<std::unique_ptr<control::ControlServer>> started = control::ControlServer::Start(
+      listen,
+      {.store = *store_, .clock = clock_, .logger = logger_, .gateway = gateway_.get(), .upstream = upstream_.get()});
+  if (!started.ok()) return started.status();
+  control_ = *std::move(started);
+  return OkStatus();
+}
+
+Server::~Server() {
+  Stop(0);
+}
+
+std::vector<std::string> Server::gateway_addresses() const {
+  return ingress_ == nullptr ? std::vector<std::string>() : ingress_->addresses();
+}
+
+const std::string& Server::control_address() const {
+  return control_->address();
+}
+
+void Server::Reload(const ServeOptions& fresh) {
+  for (const ServeFlag& flag : ServeFlags()) {
+    if (flag.reloadable) continue;
+    const auto was = options_.texts.find(flag.name);
+    const auto is = fresh.texts.find(flag.name);
+    const bool changed = (was == options_.texts.end()) != (is == fresh.texts.end()) ||
+                         (was != options_.texts.end() && was->second != is->second);
+    if (changed) {
+      logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "changed flag needs a restart to take effect",
+                  {{"flag", flag.name}});
+    }
+  }
+  if (gateway_ != nullptr) {
+    Route route = fresh.route;
+    route.upstream_prefix = options_.route.upstream_prefix;
+    route.upstream_authority = options_.route.upstream_authority;
+    gateway_->SetRoute(std::make_shared<const Route>(std::move(route)));
+  }
+  // The listener is still where it was, and only there may tokens go missing.
+  if (!fresh.control_tokens.empty() || control::IsLoopback(options_.control_listen.host)) {
+    control_->SetTokens(fresh.control_tokens);
+  } else {
+    logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "control tokens stay: the listener is not on a loopback address");
+  }
+  options_.drain_timeout_ms = fresh.drain_timeout_ms;
+  logger_.Log(LogLevel::kInfo, LogEvent::kReloaded, "configuration reloaded",
+              {{"dedupe", fresh.route.dedupe ? "on" : "off"}});
+}
+
+void Server::Drain() {
+  logger_.Log(LogLevel::kInfo, LogEvent::kDraining, "draining",
+              {{"in_flight", static_cast<int64_t>(gateway_ == nullptr ? 0 : gateway_->in_flight())},
+               {"timeout_ms", options_.drain_timeout_ms}});
+  Stop(options_.drain_timeout_ms);
+  logger_.Log(LogLevel::kInfo, LogEvent::kStopped, "stopped");
+}
+
+// The control listener goes last: until then it says that the server drains, and shows what is still in flight.
+void Server::Stop(int64_t drain_ms) {
+  if (control_ != nullptr) control_->StartDraining();
+  if (ingress_ != nullptr) ingress_->StopAccepting();
+  if (gateway_ != nullptr) {
+    gateway_->StartDraining();
+    if (!gateway_->WaitUntilIdle(drain_ms) && drain_ms > 0) {
+      logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "drain timeout: what is in flight is broken off",
+                  {{"in_flight", static_cast<int64_t>(gateway_->in_flight())}});
+    }
+    gateway_->ShutDown();
+  }
+  if (ingress_ != nullptr) ingress_->Stop(kFlushMs);
+  if (control_ != nullptr) control_->Stop();
+  control_.reset();
+  ingress_.reset();
+  gateway_.reset();
+  upstream_.reset();
+  store_.reset();
+}
+
+}  // namespace oncegate::cli
