@@ -338,7 +338,7 @@ Status ReadTokens(ServeOptions* options) {
     options->control_tokens = *std::move(tokens);
   } else if (!control::IsLoopback(options->control_listen.host)) {
     return InvalidArgument("--control-listen: '" + options->control_listen.host +
-                           "' is not a loopback address such as 127.0.0.1, which needs --control-token-file");
+                           "' needs --control-token-file; only a loopback address such as 127.0.0.1 does not");
   }
   return OkStatus();
 }

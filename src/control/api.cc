@@ -232,7 +232,7 @@ ApiAnswer ControlApi::ReleaseRecord(const Call& call) {
   if (!erased.ok()) return StoreProblem(erased.status());
   if (!*erased) return Problem(ErrorCode::kNotFound, "There is no record of this key.");
   parts_.logger.Log(LogLevel::kInfo, LogEvent::kReleased, "idempotency key released by an operator",
-                    {{"key", key.key()}, {"scope", key.scope()}, {"force", force}, {"by", call.actor}});
+                    {{"key", key.key()}, {"scope", key.scope()}, {"force", force}, {"by", call.actor.empty() ? "-" : call.actor}});
   ApiAnswer answer;
   answer.status = 204;
   answer.content_type.clear();

@@ -77,6 +77,7 @@ class Engine final : public httplib::Server {
     });
     set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
       response.headers.erase("Keep-Alive");
+      response.headers.erase("Accept-Ranges");
       if (http::StatusHasNoBody(response.status)) response.headers.erase("Content-Length");
     });
   }

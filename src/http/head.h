@@ -65,10 +65,10 @@ struct RequestHead {
   std::string target;
   Version version = Version::kHttp11;
   Fields fields;
-  Framing framing = Framing::kNone;  // kNone, kContentLength or kChunked
+  Framing framing = Framing::kNone;  // kNone (also with Content-Length: 0), kContentLength or kChunked
   uint64_t content_length = 0;
   bool keep_alive = true;        // the client will read another answer on this connection
-  bool expect_continue = false;  // the client waits for 100 before it sends the body
+  bool expect_continue = false;  // the client waits for 100 before it sends the body; false where there is none
 
   [[nodiscard]] std::string_view path() const;  // target up to '?'
 };
@@ -172,7 +172,8 @@ class HeadParser {
 };
 
 // Fields that concern one connection only (RFC 9110 section 7.6.1) and are not passed on: Connection and what it names,
-// Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade.
+// Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade. Host and
+// Content-Length never are, even if Connection names them.
 bool IsHopByHop(std::string_view name, const Fields& fields);
 
 }  // namespace oncegate::http

@@ -15,7 +15,9 @@ void PutBig(std::string* out, T value) {
   for (size_t i = sizeof(T); i-- > 0;) out->push_back(static_cast<char>(static_cast<uint8_t>(value >> (8 * i))));
 }
 
-inline void PutTime(std::string* out, int64_t ms) { PutBig(out, static_cast<uint64_t>(ms)); }
+inline void PutTime(std::string* out, int64_t ms) {
+  PutBig(out, static_cast<uint64_t>(ms));
+}
 
 inline void PutVarint(std::string* out, uint64_t value) {
   for (; value >= 0x80; value >>= 7) out->push_back(static_cast<char>(static_cast<uint8_t>(value | 0x80)));

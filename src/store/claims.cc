@@ -8,7 +8,9 @@ namespace {
 // How much longer than announced a request's body stays in its place. Executions that take longer than that move it.
 constexpr int64_t kRequestBodyMarginMs = 3'600'000;
 
-Status Lost(const char* why) { return Conflict(std::string("the claim was lost: ") + why); }
+Status Lost(const char* why) {
+  return Conflict(std::string("the claim was lost: ") + why);
+}
 
 Record WithoutPeoplesParts(Record record) {
   record.labels.clear();
@@ -18,7 +20,9 @@ Record WithoutPeoplesParts(Record record) {
 
 }  // namespace
 
-std::mutex& RocksDbStore::ShardOf(const ScopedKey& key) { return shards_[ShardHash(key.bytes()) % shards_.size()]; }
+std::mutex& RocksDbStore::ShardOf(const ScopedKey& key) {
+  return shards_[ShardHash(key.bytes()) % shards_.size()];
+}
 
 Status RocksDbStore::Commit(const Transition& transition) {
   rocksdb::WriteBatch batch;
@@ -48,8 +52,7 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   if (Status status = CheckSpace(); !status.ok()) return status;
   Transition transition{.key = claim.key, .before = before, .request_body = {}, .response_body = {}};
   const bool rerun = before != nullptr && IsLive(before->record, now_ms);
-  Result<StoredRecord> after =
-      MakeClaim(claim, facts, execute->attempt, rerun ? before : nullptr, now_ms, &transition);
+  Result<StoredRecord> after = MakeClaim(claim, facts, execute->attempt, rerun ? before : nullptr, now_ms, &transition);
   if (!after.ok()) return after.status();
   transition.after = &*after;
   if (Status status = Commit(transition); !status.ok()) return status;
@@ -149,8 +152,7 @@ Status RocksDbStore::Release(const ScopedKey& key, const Token& token) {
 Result<StoredRecord> RocksDbStore::MakeUnknown(const StoredRecord& before, int64_t now_ms, Transition* transition) {
   StoredRecord after = before;
   after.record.state = RecordState::kUnknown;
-  after.record.expires_at_ms =
-      before.record.hold_unknown ? kNever : StoredTime::After(now_ms, before.record.ttl_ms);
+  after.record.expires_at_ms = before.record.hold_unknown ? kNever : StoredTime::After(now_ms, before.record.ttl_ms);
   if (Status status = MoveRequestBody(before, &after, transition); !status.ok()) return status;
   return after;
 }
@@ -181,7 +183,8 @@ Result<bool> RocksDbStore::Erase(const ScopedKey& key, bool force, bool in_fligh
   if (!*found || !IsLive((*found)->record, now_ms)) return false;
   const Record& record = (*found)->record;
   const bool leased = record.owner == ClaimOwner::kSidecar && record.lease_expires_at_ms > now_ms;
-  const bool alive = record.state == RecordState::kInProgress && (leased || (record.owner == ClaimOwner::kGateway && in_flight));
+  const bool alive =
+      record.state == RecordState::kInProgress && (leased || (record.owner == ClaimOwner::kGateway && in_flight));
   if (alive && !force) return Conflict("the key is being executed");
   if (Status status = Commit({.key = key, .before = &**found, .request_body = {}, .response_body = {}}); !status.ok())
     return status;

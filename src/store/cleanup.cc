@@ -22,7 +22,9 @@ Status RocksDbStore::SaveTime() {
   return database_->Write(&batch, clock_);
 }
 
-Result<CleanupReport> RocksDbStore::Cleanup() { return RunCleanup(CleanupKind::kEverything); }
+Result<CleanupReport> RocksDbStore::Cleanup() {
+  return RunCleanup(CleanupKind::kEverything);
+}
 
 CleanupTotals RocksDbStore::Cleanups() const {
   const std::lock_guard lock(totals_mu_);
@@ -85,8 +87,8 @@ Result<uint64_t> RocksDbStore::TakeOutExpired(int64_t cutoff_ms) {
   return counts_.RemoveUntil(cutoff_ms, *in_last_second);
 }
 
-// Expired data in memory costs no disk but the log's. A periodic cleanup only flushes once about half of what a memtable
-// holds must have expired, so that a quiet store is not cut into ever more small files.
+// Expired data in memory costs no disk but the log's. A periodic cleanup only flushes once about half of what a
+// memtable holds must have expired, so that a quiet store is not cut into ever more small files.
 bool RocksDbStore::MemtableIsWorthFlushing(uint64_t removed) {
   removed_since_flush_ += removed;
   uint64_t in_memory = 0;
@@ -97,7 +99,8 @@ bool RocksDbStore::MemtableIsWorthFlushing(uint64_t removed) {
 
 Status RocksDbStore::FlushFamilies() {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
-  for (const Family family : kExpiringFamilies) handles.push_back(database_->Handle(family));
+  // All of them: a log is only deleted once no family needs it.
+  for (size_t i = 0; i < kFamilyCount; ++i) handles.push_back(database_->Handle(static_cast<Family>(i)));
   removed_since_flush_ = 0;
   return FromRocks(database_->db().Flush(rocksdb::FlushOptions(), handles), "flushing memtables");
 }

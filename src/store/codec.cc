@@ -43,7 +43,9 @@ constexpr unsigned kFlagsKnown = (1U << 9) - 1;
 uint16_t FlagsOf(const StoredRecord& stored) {
   const Record& record = stored.record;
   unsigned flags = 0;
-  const auto set = [&flags](Flag flag, bool on) { if (on) flags |= flag; };
+  const auto set = [&flags](Flag flag, bool on) {
+    if (on) flags |= flag;
+  };
   set(kHoldUnknown, record.hold_unknown);
   set(kRerunOnLeaseExpiry, record.on_lease_expiry == LeaseExpiry::kRerun);
   set(kHasFingerprint, record.fingerprint.has_value());

@@ -15,7 +15,9 @@ namespace oncegate::store {
 namespace {
 
 // The file's name without its directory: RocksDB names it with one in properties and with a slash in metadata.
-std::string BaseName(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+std::string BaseName(const std::string& path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
 
 bool IsDue(const rocksdb::TableProperties& properties, int64_t cutoff_ms, double share_min) {
   const auto property = properties.user_collected_properties.find(kExpiryProperty);

@@ -52,7 +52,8 @@ Expiry ExpiryOf(Family family) {
 }
 
 bool IsLockError(const std::string& text) {
-  return text.find("While lock file") != std::string::npos || text.find("lock hold by current process") != std::string::npos;
+  return text.find("While lock file") != std::string::npos ||
+         text.find("lock hold by current process") != std::string::npos;
 }
 
 Status FromOpen(const rocksdb::Status& status, const std::string& directory) {
@@ -138,7 +139,8 @@ Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& opti
 }
 
 Status Database::CheckFormat(const std::string& directory) {
-  const Status not_ours = InvalidArgument("the data directory " + directory + " holds a database that is not oncegate's");
+  const Status not_ours =
+      InvalidArgument("the data directory " + directory + " holds a database that is not oncegate's");
   bool has_data = false;
   Result<int> format = ReadFormat(directory, &has_data);
   if (!format.ok()) return format.status();
@@ -264,8 +266,7 @@ Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {
   return FromRocks(status, "writing the store");
 }
 
-Database::Range Database::Scan(Family family, std::string lower, std::string upper,
-                               const rocksdb::Snapshot* snapshot) {
+Database::Range Database::Scan(Family family, std::string lower, std::string upper, const rocksdb::Snapshot* snapshot) {
   return {*this, family, std::move(lower), std::move(upper), snapshot};
 }
 

@@ -22,7 +22,7 @@ namespace oncegate::store {
 enum class Family : size_t { kDefault, kRecords, kBodies, kExpiry, kOpen, kCreated, kLabels, kReplays };
 inline constexpr size_t kFamilyCount = 8;
 // Those whose entries expire.
-inline constexpr std::array<Family, 7> kExpiringFamilies = {Family::kRecords, Family::kBodies, Family::kExpiry,
+inline constexpr std::array<Family, 7> kExpiringFamilies = {Family::kRecords, Family::kBodies,  Family::kExpiry,
                                                             Family::kOpen,    Family::kCreated, Family::kLabels,
                                                             Family::kReplays};
 
@@ -30,13 +30,17 @@ inline constexpr std::array<Family, 7> kExpiringFamilies = {Family::kRecords, Fa
 inline constexpr int kFormatVersion = 1;
 
 // What stands in the default family.
-inline constexpr std::string_view kFormatKey = "oncegate.format";           // version, decimal
-inline constexpr std::string_view kStoredTimeKey = "oncegate.stored_time";  // ms, u64
+inline constexpr std::string_view kFormatKey = "oncegate.format";               // version, decimal
+inline constexpr std::string_view kStoredTimeKey = "oncegate.stored_time";      // ms, u64
 inline constexpr std::string_view kRemovedUntilKey = "oncegate.removed_until";  // ms, u64
-inline constexpr std::string_view kTypePrefix = "oncegate.type/";           // + id:u32 -> name
+inline constexpr std::string_view kTypePrefix = "oncegate.type/";               // + id:u32 -> name
 
-inline rocksdb::Slice AsSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-inline std::string_view AsView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+inline rocksdb::Slice AsSlice(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+inline std::string_view AsView(const rocksdb::Slice& slice) {
+  return {slice.data(), slice.size()};
+}
 
 // A RocksDB status as ours. `doing` says what was attempted ("reading a record").
 Status FromRocks(const rocksdb::Status& status, std::string_view doing);

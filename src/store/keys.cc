@@ -24,7 +24,8 @@ bool ParseExpiryKey(std::string_view bytes, ExpiryEntry* entry) {
 bool CountKeyOfEntry(std::string_view key, std::string_view value, CountKey* count) {
   ExpiryEntry entry;
   if (!ParseExpiryKey(key, &entry) || value.size() != 1 || value[0] < 1 || value[0] > 3) return false;
-  *count = {.state = static_cast<RecordState>(value[0]), .type_id = entry.type_id, .expires_at_ms = entry.expires_at_ms};
+  *count = {
+      .state = static_cast<RecordState>(value[0]), .type_id = entry.type_id, .expires_at_ms = entry.expires_at_ms};
   return true;
 }
 

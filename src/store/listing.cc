@@ -63,8 +63,7 @@ struct RocksDbStore::ListQuery {
     if (record.expires_at_ms <= now_ms) return false;
     if (filter.state && record.state != *filter.state) return false;
     if (!filter.type.empty() && record.type != filter.type) return false;
-    return !filter.label ||
-           std::find(record.labels.begin(), record.labels.end(), *filter.label) != record.labels.end();
+    return !filter.label || std::find(record.labels.begin(), record.labels.end(), *filter.label) != record.labels.end();
   }
 };
 
@@ -92,9 +91,8 @@ Result<RecordPage> RocksDbStore::List(const ListFilter& filter, const std::strin
 Status RocksDbStore::ListIndex(const ListQuery& query, RecordPage* page) {
   const auto& label = query.filter.label;
   const std::string prefix = label ? LabelPrefix(label->first, label->second) : std::string();
-  Database::Range range =
-      database_->Scan(label ? Family::kLabels : Family::kCreated, prefix,
-                      query.before.empty() ? EndOfPrefix(prefix) : prefix + query.before);
+  Database::Range range = database_->Scan(label ? Family::kLabels : Family::kCreated, prefix,
+                                          query.before.empty() ? EndOfPrefix(prefix) : prefix + query.before);
   size_t visited = 0;
   std::string place;
   for (range->SeekToLast(); range->Valid(); range->Prev()) {

@@ -12,8 +12,9 @@ constexpr int64_t kHourMs = 60 * kMinuteMs;
 constexpr int64_t kDayMs = 24 * kHourMs;
 
 // The ends of the buckets of what expires when, from now.
-constexpr std::array<int64_t, 10> kBucketEndsMs = {kMinuteMs,  5 * kMinuteMs, 15 * kMinuteMs, kHourMs,     6 * kHourMs,
-                                                   12 * kHourMs, kDayMs,      7 * kDayMs,     30 * kDayMs, 365 * kDayMs};
+constexpr std::array<int64_t, 10> kBucketEndsMs = {kMinuteMs,   5 * kMinuteMs, 15 * kMinuteMs, kHourMs,
+                                                   6 * kHourMs, 12 * kHourMs,  kDayMs,         7 * kDayMs,
+                                                   30 * kDayMs, 365 * kDayMs};
 
 }  // namespace
 

@@ -65,7 +65,7 @@ class RecordCounts {
 
   mutable std::mutex mu_;
   // Guarded by mu_.
-  std::map<int64_t, Minute> minutes_;        // minutes since 1970 -> what expires in them
+  std::map<int64_t, Minute> minutes_;         // minutes since 1970 -> what expires in them
   std::map<uint32_t, TypeTally> unexpiring_;  // what never expires
   int64_t removed_until_ms_ = -1;
 };

@@ -107,8 +107,7 @@ Status RocksDbStore::CountOpen() {
 }
 
 Status RocksDbStore::CountExpiring(const rocksdb::Snapshot* snapshot) {
-  Database::Range range =
-      database_->Scan(Family::kExpiry, TimeBound(counts_.removed_until_ms() + 1), {}, snapshot);
+  Database::Range range = database_->Scan(Family::kExpiry, TimeBound(counts_.removed_until_ms() + 1), {}, snapshot);
   size_t counted = 0;
   for (range->SeekToFirst(); range->Valid(); range->Next()) {
     if (++counted % kCountedBetweenStops == 0 && stop_.load()) return Unavailable("the store is being closed");

@@ -18,8 +18,7 @@ Result<std::unique_ptr<Store>> OpenRocksDbStore(const RocksDbStoreOptions& optio
   Result<bool> found = (*database)->Get(store::Family::kDefault, store::kStoredTimeKey, &saved);
   if (!found.ok()) return found.status();
   const int64_t saved_ms = *found ? store::Reader(store::AsView(saved)).Time() : 0;
-  auto opened =
-      std::make_unique<store::RocksDbStore>(options, clock, logger, std::move(database).value(), saved_ms);
+  auto opened = std::make_unique<store::RocksDbStore>(options, clock, logger, std::move(database).value(), saved_ms);
   if (Status status = opened->Start(); !status.ok()) return status;
   return std::unique_ptr<Store>(std::move(opened));
 }

@@ -6,7 +6,9 @@
 namespace oncegate::store {
 namespace {
 
-uint64_t NotNegative(int64_t count) { return static_cast<uint64_t>(std::max<int64_t>(count, 0)); }
+uint64_t NotNegative(int64_t count) {
+  return static_cast<uint64_t>(std::max<int64_t>(count, 0));
+}
 
 }  // namespace
 
@@ -69,8 +71,7 @@ Result<StoreStats> RocksDbStore::Stats() {
   stats.disk_bytes = database_->Property(rocksdb::DB::Properties::kTotalSstFilesSize) +
                      database_->Property(rocksdb::DB::Properties::kTotalBlobFileSize) + stats.wal_bytes;
   // Memtables are charged to the cache.
-  stats.memory_bytes =
-      database_->CacheBytes() + database_->Property(rocksdb::DB::Properties::kEstimateTableReadersMem);
+  stats.memory_bytes = database_->CacheBytes() + database_->Property(rocksdb::DB::Properties::kEstimateTableReadersMem);
   return stats;
 }
 

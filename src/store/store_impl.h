@@ -131,7 +131,7 @@ class RocksDbStore final : public Store {
   std::atomic<int64_t> space_checked_at_ms_{INT64_MIN};
   std::atomic<bool> space_low_{false};
 
-  std::mutex cleanup_mu_;  // held during a cleanup
+  std::mutex cleanup_mu_;             // held during a cleanup
   uint64_t removed_since_flush_ = 0;  // guarded by cleanup_mu_
   mutable std::mutex totals_mu_;
   CleanupTotals totals_;  // guarded by totals_mu_

@@ -18,7 +18,9 @@ struct IndexEntry {
   std::string value;
 };
 
-bool SamePlace(const IndexEntry& a, const IndexEntry& b) { return a.family == b.family && a.key == b.key; }
+bool SamePlace(const IndexEntry& a, const IndexEntry& b) {
+  return a.family == b.family && a.key == b.key;
+}
 
 std::vector<IndexEntry> IndexEntriesOf(const ScopedKey& key, const StoredRecord& stored) {
   const Record& record = stored.record;
@@ -81,11 +83,11 @@ void AppendTransition(const Transition& transition, Database& database, rocksdb:
     (void)batch->Put(database.Handle(entry.family), entry.key, entry.value);
   const RecordId& id = after->record.id;
   if (request_body)
-    (void)batch->Put(database.Handle(Family::kBodies),
-                     BodyKey(after->request_body.until_ms, id, BodyPart::kRequest), *request_body);
+    (void)batch->Put(database.Handle(Family::kBodies), BodyKey(after->request_body.until_ms, id, BodyPart::kRequest),
+                     *request_body);
   if (response_body)
-    (void)batch->Put(database.Handle(Family::kBodies),
-                     BodyKey(after->response_body.until_ms, id, BodyPart::kResponse), *response_body);
+    (void)batch->Put(database.Handle(Family::kBodies), BodyKey(after->response_body.until_ms, id, BodyPart::kResponse),
+                     *response_body);
 }
 
 CountKey CountKeyOf(const StoredRecord& stored) {

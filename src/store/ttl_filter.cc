@@ -7,7 +7,9 @@
 namespace oncegate::store {
 namespace {
 
-std::string_view View(const rocksdb::Slice& slice) noexcept { return {slice.data(), slice.size()}; }
+std::string_view View(const rocksdb::Slice& slice) noexcept {
+  return {slice.data(), slice.size()};
+}
 
 class TtlFilter final : public rocksdb::CompactionFilter {
  public:

@@ -11,8 +11,8 @@ class CompactionFilterFactory;
 
 namespace oncegate::store {
 
-// Until when compactions may drop what has expired. Shared by every filter and raised by cleanups only; 0 (nothing may be
-// dropped) until the first cleanup after a start. Thread-safe.
+// Until when compactions may drop what has expired. Shared by every filter and raised by cleanups only; 0 (nothing may
+// be dropped) until the first cleanup after a start. Thread-safe.
 using FilterCutoff = std::atomic<int64_t>;
 
 // Finds out when an entry expires; false if it cannot tell. Must not allocate or throw.

@@ -66,6 +66,7 @@ ForwardResult HttpUpstream::ForwardOver(Connection connection, const OutboundReq
 }
 
 Result<HttpUpstream::Connection> HttpUpstream::Connect(const Waiter& waiter) const {
+  if (abort_.raised()) return Unavailable("shutting down");
   Result<Descriptor> socket = upstream::ConnectTcp(options_.url.host, options_.url.port, waiter);
   if (!socket.ok()) return socket.status();
   if (tls_ != nullptr) return tls_->Handshake(std::move(socket).value(), options_.url.host, waiter);

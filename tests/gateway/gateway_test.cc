@@ -268,6 +268,7 @@ TEST_F(GatewayTest, WithDedupeOffItIsAProxy) {
 TEST_F(GatewayTest, BeyondMaxInFlightRequestsAreShedAndReplaysGoOn) {
   Start({}, {.max_in_flight = 3, .workers = 1});
   EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
+  while (gateway_->in_flight() > 0) std::this_thread::yield();
   std::vector<Call> held;
   for (const char* key : {"a", "b", "c"}) held.push_back(PostHeld(key));
   upstream_.AwaitRequests(2);

@@ -237,8 +237,8 @@ class StatisticsTest : public ExpiryTest {
     expected->expires_at_ms = held_[key] ? kNever : store_->NowMs() + ttl_[key];
   }
   void CleanUpInModel() {
-    const size_t removed = std::erase_if(
-        model_, [this](const auto& entry) { return entry.second.expires_at_ms <= store_->NowMs(); });
+    const size_t removed =
+        std::erase_if(model_, [this](const auto& entry) { return entry.second.expires_at_ms <= store_->NowMs(); });
     EXPECT_EQ(MustCleanUp().removed, removed);
   }
 

@@ -128,6 +128,7 @@ TEST_F(ListingTest, GarbageForACursorIsRefused) {
 // The bound on the work for one page: the filter matches only the oldest of many.
 TEST_F(ListingTest, ALongSearchGoesOnWithTheNextPage) {
   Complete("needle", "rare");
+  clock_.Advance(1);
   for (int i = 0; i < 10'500; ++i) MustClaim(ClaimOf("k" + std::to_string(i)));
   Result<RecordPage> page = store_->List({.type = "rare"}, "", 10);
   ASSERT_TRUE(page.ok());

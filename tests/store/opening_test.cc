@@ -24,7 +24,8 @@ class OpeningTest : public StoreFixture {
     return static_cast<size_t>(std::distance(begin(files), end(files)));
   }
   // Opens the closed store's database without the store.
-  std::unique_ptr<rocksdb::DB> OpenRaw(const std::string& directory, std::vector<rocksdb::ColumnFamilyHandle*>* handles) {
+  std::unique_ptr<rocksdb::DB> OpenRaw(const std::string& directory,
+                                       std::vector<rocksdb::ColumnFamilyHandle*>* handles) {
     rocksdb::Options options;
     options.create_if_missing = true;
     options.create_missing_column_families = true;

@@ -92,22 +92,20 @@ TEST_F(HttpUpstreamTest, AConnectionClosedWhileIdleIsNotUsed) {
 }
 
 TEST_F(HttpUpstreamTest, AConnectionThatSpokeWhileIdleIsNotUsed) {
-  std::atomic<bool> answered = false;
-  std::atomic<bool> spoke = false;
-  Serve({[&](Peer& peer) {
+  Flag answered;
+  Flag spoke;
+  Serve({[=](Peer& peer) {
            peer.ReadRequest();
            peer.Send(kOk);
-           answered.wait(false);
+           answered.Await();
            peer.Send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
-           spoke = true;
-           spoke.notify_all();
+           spoke.Set();
            peer.AwaitClose();
          },
          AnswerAll});
   const ForwardResult first = Forward();
-  answered = true;
-  answered.notify_all();
-  spoke.wait(false);
+  answered.Set();
+  spoke.Await();
   ASSERT_EQ(first.end, ForwardEnd::kAnswered) << first.detail;
   ASSERT_EQ(Forward().end, ForwardEnd::kAnswered);
   EXPECT_EQ(recorder_.status, 200);
@@ -229,14 +227,13 @@ TEST_F(HttpUpstreamTest, AnAnswerThatTricklesEndsWithTheTotalTime) {
 }
 
 TEST_F(HttpUpstreamTest, ARequestThatIsNotReadIsTimedOut) {
-  std::atomic<bool> done = false;
-  Serve({[&done](Peer&) { done.wait(false); }});
+  Flag done;
+  Serve({[=](Peer&) { done.Await(); }});
   const std::string body(4 * kLarge, 'x');
   OutboundRequest request = MakeRequest(body);
   request.idle_timeout_ms = 50;
   EXPECT_EQ(Forward(request).end, ForwardEnd::kTimedOut);
-  done = true;
-  done.notify_all();
+  done.Set();
 }
 
 struct AnswerRow {
@@ -313,7 +310,7 @@ TEST_F(HttpUpstreamTest, HeadAnswersHaveNoBody) {
 TEST_F(HttpUpstreamTest, LargeBodiesPassBothWays) {
   std::string answer_body(kLarge, 'y');
   for (size_t i = 0; i < answer_body.size(); i += 7) answer_body[i] = static_cast<char>('a' + i % 26);
-  Serve({[&](Peer& peer) {
+  Serve({[=](Peer& peer) {
     while (!peer.ReadRequest().empty()) {
       peer.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(answer_body.size()) + "\r\n\r\n");
       peer.Send(answer_body);
@@ -354,13 +351,13 @@ TEST_F(HttpUpstreamTest, AnApplicationMayAnswerWhileItReads) {
 TEST_F(HttpUpstreamTest, AnEarlyAnswerToALargeRequestIsDelivered) {
   const std::string refusal = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nlong";
   const std::string body(4 * kLarge, 'x');
-  std::atomic<bool> done = false;
-  Serve({[&](Peer& peer) {  // stays open and reads no more
+  Flag done;
+  Serve({[=](Peer& peer) {  // stays open and reads no more
            peer.ReadHead();
            peer.Send(refusal);
-           done.wait(false);
+           done.Await();
          },
-         [&](Peer& peer) {  // closes with the request unread, which resets the connection
+         [=](Peer& peer) {  // closes with the request unread, which resets the connection
            peer.ReadHead();
            peer.Send(refusal);
            peer.Drop();
@@ -372,8 +369,7 @@ TEST_F(HttpUpstreamTest, AnEarlyAnswerToALargeRequestIsDelivered) {
     EXPECT_EQ(recorder_.status, 413) << i;
     EXPECT_EQ(recorder_.body, "long") << i;
   }
-  done = true;
-  done.notify_all();
+  done.Set();
   EXPECT_EQ(Forward().end, ForwardEnd::kAnswered);
   EXPECT_EQ(server_->connections(), 3u);
 }

@@ -45,6 +45,18 @@ size_t ContentLength(std::string_view head) {
 
 }  // namespace
 
+void Flag::Set() const {
+  const std::lock_guard lock(state_->mutex);
+  state_->set = true;
+  state_->changed.notify_all();
+}
+
+void Flag::Await() const {
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait_for(lock, std::chrono::milliseconds(ScriptedServer::kPatienceMs),
+                           [this] { return state_->set; });
+}
+
 Peer::Peer(int fd, std::unique_ptr<ServerStream> stream, std::function<void(std::string)> on_request)
     : fd_(fd), stream_(std::move(stream)), on_request_(std::move(on_request)) {}
 

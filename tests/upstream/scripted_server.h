@@ -12,7 +12,23 @@
 
 namespace oncegate {
 
-// The server's side of TLS for a connection, where a test wants it.
+// Something that happens once, and can be waited for, for a bounded time. Copies are the same flag, so that a script
+// may outlive the test's variables.
+class Flag {
+ public:
+  void Set() const;
+  void Await() const;
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool set = false;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// The bytes of one connection as the server sees them, plain or TLS.
 class ServerStream {
  public:
   virtual ~ServerStream() = default;

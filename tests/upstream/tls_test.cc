@@ -135,11 +135,11 @@ TEST_F(TlsTest, AnAnswerUntilCloseNeedsAProperEnd) {
     peer.ReadRequest();
     peer.Send("HTTP/1.1 200 OK\r\n\r\nhi");
   };
-  Serve({[&](Peer& peer) {
+  Serve({[=](Peer& peer) {
            answer(peer);
            peer.Close();
          },
-         [&](Peer& peer) {
+         [=](Peer& peer) {
            answer(peer);
            peer.Drop();
          }});
@@ -151,7 +151,7 @@ TEST_F(TlsTest, AnAnswerUntilCloseNeedsAProperEnd) {
 
 TEST_F(TlsTest, LargeBodiesPassBothWays) {
   const std::string answer_body(8 * 1024 * 1024, 'y');
-  Serve({[&](Peer& peer) {
+  Serve({[=](Peer& peer) {
     while (!peer.ReadRequest().empty()) {
       peer.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(answer_body.size()) + "\r\n\r\n");
       peer.Send(answer_body);
@@ -169,16 +169,15 @@ TEST_F(TlsTest, LargeBodiesPassBothWays) {
 }
 
 TEST_F(TlsTest, AbortEndsAHandshakeThatWaits) {
-  std::atomic<bool> accepted = false;
-  server_ = std::make_unique<ScriptedServer>(std::vector<ScriptedServer::Script>{[&](Peer& peer) {
-    accepted = true;
-    accepted.notify_all();
+  Flag accepted;
+  server_ = std::make_unique<ScriptedServer>(std::vector<ScriptedServer::Script>{[=](Peer& peer) {
+    accepted.Set();
     peer.AwaitClose();
   }});
   Connect("localhost", authority_.ca_file());
   ForwardResult result;
   std::thread forwarder([&] { result = Forward(); });
-  accepted.wait(false);
+  accepted.Await();
   upstream_->Abort();
   forwarder.join();
   EXPECT_EQ(result.end, ForwardEnd::kNotSent);

@@ -1,0 +1,96 @@
+#include "cli/app.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <ostream>
+
+namespace oncegate::cli {
+namespace {
+
+struct Command {
+  std::string_view name;
+  std::string_view arguments;
+  std::string_view help;
+  int (*run)(const Arguments&, const Console&);
+};
+
+constexpr Command kCommands[] = {
+    {"serve", "", "run the gateway and the control listener", RunServe},
+    {"get", "KEY", "show one record", RunGet},
+    {"list", "", "list records, newest first", RunList},
+    {"stats", "", "show statistics", RunStats},
+    {"release", "KEY", "forget a key: the next delivery is executed again", RunRelease},
+    {"cleanup", "", "remove expired records now", RunCleanup},
+    {"version", "", "show version, build and library versions", RunVersion},
+};
+
+void PrintHelp(std::ostream& out) {
+  constexpr size_t kColumn = 16;
+  out << "oncegate lets every webhook take effect once.\n\nUsage: oncegate COMMAND [FLAGS]\n\nCommands:\n";
+  for (const Command& command : kCommands) {
+    std::string title(command.name);
+    if (!command.arguments.empty()) title.append(" ").append(command.arguments);
+    title.resize(std::max(title.size() + 1, kColumn), ' ');
+    out << "  " << title << command.help << "\n";
+  }
+  out << "\n'oncegate COMMAND --help' shows the flags of a command.\n";
+}
+
+// CLI11's wording, less the class of the error and its advice to read the help, in one line.
+std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
+  std::string text = error.what();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> extras = app.remaining();
+    const std::string first = extras.empty() ? "" : extras.front();
+    text = "'" + first + (first.starts_with('-') ? "' is no flag" : "' is not expected");
+  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    text = text.substr(0, text.find(':')) + ": needs one value";
+  } else if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    text = text.substr(0, text.find(' ')) + " is missing";
+  }
+  return text + "; see '" + app.get_name() + " --help'";
+}
+
+}  // namespace
+
+int Fail(const Console& console, int exit_code, std::string_view message) {
+  console.err << "oncegate: " << message << "\n" << std::flush;
+  return exit_code;
+}
+
+std::optional<int> Parse(CLI::App& app, const Arguments& arguments, const Console& console) {
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    console.out << app.help() << std::flush;
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    return Fail(console, kExitUsage, Explain(app, error));
+  }
+}
+
+int Run(const Arguments& arguments, const Console& console) {
+  if (arguments.empty()) {
+    PrintHelp(console.err);
+    return kExitUsage;
+  }
+  const std::string& name = arguments.front();
+  if (name == "--help" || name == "-h" || name == "help") {
+    PrintHelp(console.out);
+    return kExitOk;
+  }
+  if (name == "--version") return RunVersion({}, console);
+  for (const Command& command : kCommands) {
+    if (command.name != name) continue;
+    try {
+      return command.run(Arguments(arguments.begin() + 1, arguments.end()), console);
+    } catch (const std::exception& error) {
+      return Fail(console, kExitFailed, error.what());
+    }
+  }
+  return Fail(console, kExitUsage, "'" + name + "' is no command; see 'oncegate --help'");
+}
+
+}  // namespace oncegate::cli

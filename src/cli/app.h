@@ -1,0 +1,45 @@
+#pragma once
+
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace oncegate::cli {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;  // what was asked for could not be done
+inline constexpr int kExitUsage = 2;   // what was asked for makes no sense
+
+// Where a command writes.
+struct Console {
+  std::ostream& out;
+  std::ostream& err;
+};
+
+using Arguments = std::vector<std::string>;
+
+// Runs `oncegate <arguments>`; the exit code of the process.
+int Run(const Arguments& arguments, const Console& console);
+
+// One line on standard error; returns `exit_code`.
+int Fail(const Console& console, int exit_code, std::string_view message);
+
+// For commands. Nothing: the flags are read, go on. Otherwise the exit code: the help or what is wrong was printed.
+std::optional<int> Parse(CLI::App& app, const Arguments& arguments, const Console& console);
+
+// The commands, one small file each. `arguments` come after the command's name.
+int RunServe(const Arguments& arguments, const Console& console);
+int RunGet(const Arguments& arguments, const Console& console);
+int RunList(const Arguments& arguments, const Console& console);
+int RunStats(const Arguments& arguments, const Console& console);
+int RunRelease(const Arguments& arguments, const Console& console);
+int RunCleanup(const Arguments& arguments, const Console& console);
+int RunVersion(const Arguments& arguments, const Console& console);
+
+}  // namespace oncegate::cli

@@ -1,0 +1,19 @@
+#include <CLI/CLI.hpp>
+
+#include "cli/app.h"
+#include "cli/client_flags.h"
+#include "cli/control_client.h"
+#include "cli/tables.h"
+
+namespace oncegate::cli {
+
+int RunStats(const Arguments& arguments, const Console& console) {
+  CLI::App app("Shows statistics.", "oncegate stats");
+  ClientFlags flags;
+  flags.AddTo(app);
+  flags.AddDataDirTo(app);
+  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  return AskAndPrint(flags, {.target = "/v1/stats", .not_found = {}, .render = StatsText}, console);
+}
+
+}  // namespace oncegate::cli
