@@ -31,7 +31,8 @@ Result<ControlReply> AskDirectory(const std::string& directory, std::string_view
   options.read_only = true;
   const Result<std::unique_ptr<Store>> store = OpenRocksDbStore(options, clock, logger);
   if (!store.ok()) return Unavailable(store.status().message());
-  control::ControlApi api({.store = **store, .clock = clock, .logger = logger, .running = false});
+  control::ControlApi api(
+      {.store = **store, .clock = clock, .logger = logger, .gateway = nullptr, .probe_upstream = {}, .running = false});
   control::ApiAnswer answer = api.Answer({.method = method, .target = target, .body = {}, .actor = {}});
   return ControlReply{answer.status, std::move(answer.body)};
 }

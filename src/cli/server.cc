@@ -61,9 +61,9 @@ Status Server::StartControl() {
   listen.host = options_.control_listen.host;
   listen.port = options_.control_listen.port;
   listen.tokens = options_.control_tokens;
-  Result<std::unique_ptr<control::ControlServer>> started = control::ControlServer::Start(
-      listen,
-      {.store = *store_, .clock = clock_, .logger = logger_, .gateway = gateway_.get(), .upstream = upstream_.get()});
+  control::ApiParts parts{.store = *store_, .clock = clock_, .logger = logger_, .gateway = gateway_.get()};
+  if (upstream_ != nullptr) parts.probe_upstream = [this](int64_t timeout_ms) { return upstream_->Probe(timeout_ms); };
+  Result<std::unique_ptr<control::ControlServer>> started = control::ControlServer::Start(listen, parts);
   if (!started.ok()) return started.status();
   control_ = *std::move(started);
   return OkStatus();

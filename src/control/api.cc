@@ -153,11 +153,11 @@ std::string ControlApi::ReasonNotReady() {
 
 // However often readiness is asked for, the application sees one connection a second.
 std::string ControlApi::ProbeUpstream() {
-  if (parts_.upstream == nullptr) return "none";
+  if (!parts_.probe_upstream) return "none";
   const std::lock_guard lock(probe_mutex_);
   const int64_t now_ms = parts_.clock.SteadyMs();
   if (!probed_at_ms_ || now_ms - *probed_at_ms_ >= kProbeCachedMs) {
-    const Status status = parts_.upstream->Probe(kProbeTimeoutMs);
+    const Status status = parts_.probe_upstream(kProbeTimeoutMs);
     probe_result_ = status.ok() ? "reachable" : "unreachable: " + status.message();
     probed_at_ms_ = parts_.clock.SteadyMs();
   }
@@ -231,8 +231,9 @@ ApiAnswer ControlApi::ReleaseRecord(const Call& call) {
     return Problem(ErrorCode::kInFlight, "The key is being executed now; force=true releases it all the same.");
   if (!erased.ok()) return StoreProblem(erased.status());
   if (!*erased) return Problem(ErrorCode::kNotFound, "There is no record of this key.");
-  parts_.logger.Log(LogLevel::kInfo, LogEvent::kReleased, "idempotency key released by an operator",
-                    {{"key", key.key()}, {"scope", key.scope()}, {"force", force}, {"by", call.actor.empty() ? "-" : call.actor}});
+  parts_.logger.Log(
+      LogLevel::kInfo, LogEvent::kReleased, "idempotency key released by an operator",
+      {{"key", key.key()}, {"scope", key.scope()}, {"force", force}, {"by", call.actor.empty() ? "-" : call.actor}});
   ApiAnswer answer;
   answer.status = 204;
   answer.content_type.clear();

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -11,10 +12,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "gateway/gateway.h"
 #include "http/error.h"
 #include "store/store.h"
-#include "upstream/upstream.h"
 
 namespace oncegate::control {
 
@@ -23,7 +24,8 @@ struct ApiParts {
   const Clock& clock;
   Logger& logger;
   const Gateway* gateway = nullptr;  // null: no gateway runs
-  Upstream* upstream = nullptr;      // null: there is no application
+  // Whether the application can be reached within so many milliseconds; empty: there is none.
+  std::function<Status(int64_t)> probe_upstream;
   bool running = true;  // false: nothing runs, a data directory is looked at; statistics then leave out the process
 };
 

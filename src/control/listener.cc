@@ -161,6 +161,10 @@ void Listener::WatchConnections() {
     }
     // Only now: a descriptor that is closed while events are handed out could be somebody else's by the next one.
     CloseExpired();
+    if (accept_again_ms_ != 0 && clock_.SteadyMs() >= accept_again_ms_) {
+      accept_again_ms_ = 0;
+      WatchListener(EPOLLIN);
+    }
   }
 }
 
@@ -176,10 +180,16 @@ void Listener::AcceptAll() {
     if (errno != EAGAIN && errno != EWOULDBLOCK) {
       logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "control listener cannot accept",
                   {{"reason", SystemMessage(errno)}});
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      accept_again_ms_ = clock_.SteadyMs() + kSweepIntervalMs;
+      WatchListener(0);
     }
     return;
   }
+}
+
+void Listener::WatchListener(uint32_t events) {
+  epoll_event event{.events = events, .data = {.fd = listen_fd_}};
+  epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, listen_fd_, &event);
 }
 
 void Listener::Admit(int fd) {

@@ -72,6 +72,7 @@ class Listener {
 
   void WatchConnections();
   void AcceptAll();
+  void WatchListener(uint32_t events);
   void Admit(int fd);
   void Wake(int fd);
   void CloseExpired();
@@ -96,6 +97,7 @@ class Listener {
   int listen_fd_;
   int epoll_fd_ = -1;
   int stop_fd_ = -1;
+  int64_t accept_again_ms_ = 0;  // of the watching thread; 0: accepting now
   Responder* responder_ = nullptr;
 
   std::mutex mutex_;

@@ -32,7 +32,7 @@ enum class Framing : uint8_t {
   kNone,           // no body
   kContentLength,  // content_length() bytes
   kChunked,
-  kUntilClose,     // responses only
+  kUntilClose,  // responses only
 };
 
 // The field section of a message, owned: views it hands out stay valid as long as it lives, also after a move.
@@ -172,8 +172,8 @@ class HeadParser {
 };
 
 // Fields that concern one connection only (RFC 9110 section 7.6.1) and are not passed on: Connection and what it names,
-// Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade. Host and
-// Content-Length never are, even if Connection names them.
+// Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade. Host
+// and Content-Length never are, even if Connection names them.
 bool IsHopByHop(std::string_view name, const Fields& fields);
 
 }  // namespace oncegate::http

@@ -95,6 +95,7 @@ RecordCounts::Tally RecordCounts::CountAt(int64_t now_ms, const std::vector<Coun
   Tally tally;
   const std::lock_guard lock(mu_);
   tally.by_type = unexpiring_;
+  const int64_t last_end = minutes_.empty() ? now_ms : (minutes_.rbegin()->first + 1) * kMinuteMs;
   size_t bucket = 0;
   for (const auto& [number, minute] : minutes_) {
     for (const Cell& cell : minute.cells) {
@@ -116,7 +117,7 @@ RecordCounts::Tally RecordCounts::CountAt(int64_t now_ms, const std::vector<Coun
     --buckets[0];
   }
   for (size_t i = 0; i < buckets.size(); ++i) {
-    const int64_t until_ms = i < kBucketEndsMs.size() ? this_second + kBucketEndsMs[i] : kNever;
+    const int64_t until_ms = i < kBucketEndsMs.size() ? this_second + kBucketEndsMs[i] : last_end;
     if (buckets[i] > 0) tally.expiring.emplace_back(until_ms, static_cast<uint64_t>(buckets[i]));
   }
   return tally;

@@ -3,7 +3,6 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
-#include <tuple>
 #include <vector>
 
 #include "store/keys.h"

@@ -69,6 +69,13 @@ TEST(RecordCounts, AddsUpByStateTypeAndTime) {
   EXPECT_EQ(tally.expiring, expiring);
 }
 
+TEST(RecordCounts, TheLastBucketEndsWithTheLastRecord) {
+  RecordCounts counts;
+  counts.Add({RecordState::kCompleted, 1, 600LL * 86'400'000 + 5}, +1);
+  const std::vector<std::pair<int64_t, uint64_t>> expiring = {{600LL * 86'400'000 + 60'000, 1}};
+  EXPECT_EQ(counts.CountAt(0, {}).expiring, expiring);
+}
+
 TEST(RecordCounts, WhatWasRemovedIsNotCountedAgain) {
   RecordCounts counts;
   counts.Add({RecordState::kCompleted, 1, 59'999}, +1);
