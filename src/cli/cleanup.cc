@@ -10,7 +10,7 @@ namespace oncegate::cli {
 int RunCleanup(const Arguments& arguments, const Console& console) {
   CLI::App app("Removes expired records now.", "oncegate cleanup");
   ClientFlags flags;
-  flags.AddTo(app);
+  flags.AddTo(app, ClientFlags::Source::kServer);
   if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
   return AskAndPrint(flags, {.method = "POST", .target = "/v1/cleanup", .not_found = {}, .render = CleanupText},
                      console);

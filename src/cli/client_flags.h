@@ -8,17 +8,18 @@ class App;
 
 namespace oncegate::cli {
 
-// Flags that the commands which talk to a server share. The members are filled when the App parses.
+// Flags that the commands which talk to a server share. The members are filled when the App parses; outlives it.
 struct ClientFlags {
+  enum class Source { kServer, kServerOrDirectory };
+
   std::string control = "http://127.0.0.1:8081";
   std::string token_file;
   std::string data_dir;  // not empty: no server runs, this directory is looked at
   bool json = false;
 
-  // --control and --control-token-file (variables ONCEGATE_CONTROL and ONCEGATE_CONTROL_TOKEN_FILE), --json.
-  void AddTo(CLI::App& app);
-  // --data-dir, which excludes --control.
-  void AddDataDirTo(CLI::App& app);
+  // --control and --control-token-file (variables ONCEGATE_CONTROL and ONCEGATE_CONTROL_TOKEN_FILE), --json, and
+  // --data-dir for those commands that can do without a server.
+  void AddTo(CLI::App& app, Source source);
 };
 
 }  // namespace oncegate::cli

@@ -14,8 +14,7 @@ int RunGet(const Arguments& arguments, const Console& console) {
   std::string scope = "default";
   app.add_option("KEY", key, "The idempotency key")->required();
   app.add_option("--scope", scope, "The key's scope")->type_name("NAME")->capture_default_str();
-  flags.AddTo(app);
-  flags.AddDataDirTo(app);
+  flags.AddTo(app, ClientFlags::Source::kServerOrDirectory);
   if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
   return AskAndPrint(flags,
                      {.target = RecordTarget(scope, key),

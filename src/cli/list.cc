@@ -39,8 +39,7 @@ int RunList(const Arguments& arguments, const Console& console) {
     app.add_option("--" + std::string(kFilters[i].name), values[i], std::string(kFilters[i].help))
         ->type_name(std::string(kFilters[i].value));
   }
-  flags.AddTo(app);
-  flags.AddDataDirTo(app);
+  flags.AddTo(app, ClientFlags::Source::kServerOrDirectory);
   if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
 
   std::string target = "/v1/records";

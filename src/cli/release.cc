@@ -15,7 +15,7 @@ int RunRelease(const Arguments& arguments, const Console& console) {
   app.add_option("KEY", key, "The idempotency key")->required();
   app.add_option("--scope", scope, "The key's scope")->type_name("NAME")->capture_default_str();
   app.add_flag("--force", force, "Release it even while it is being executed");
-  flags.AddTo(app);
+  flags.AddTo(app, ClientFlags::Source::kServer);
   if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
   return AskAndPrint(flags,
                      {.method = "DELETE",

@@ -10,8 +10,7 @@ namespace oncegate::cli {
 int RunStats(const Arguments& arguments, const Console& console) {
   CLI::App app("Shows statistics.", "oncegate stats");
   ClientFlags flags;
-  flags.AddTo(app);
-  flags.AddDataDirTo(app);
+  flags.AddTo(app, ClientFlags::Source::kServerOrDirectory);
   if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
   return AskAndPrint(flags, {.target = "/v1/stats", .not_found = {}, .render = StatsText}, console);
 }

@@ -40,9 +40,9 @@ TEST(TokenFileTest, SkipsCommentsAndReadsNames) {
 
 TEST(TokenFileTest, RefusesWhatIsNoTokenWithoutShowingIt) {
   const std::pair<std::string, std::string> rows[] = {
-      {"", "no token"},           {"# only\n", "no token"},   {"two words", "line 1"}, {"ok\n:secret", "line 2"},
-      {"ok\n\nname:", "line 3"},  {"na me:secret", "line 1"}, {"s\"quote", "line 1"},  {"=", "line 1"},
-      {"a:b:c", "line 1"},        {"gr\xc3\xbcn", "line 1"},
+      {"", "no token"},          {"# only\n", "no token"},   {"two words", "line 1"}, {"ok\n:secret", "line 2"},
+      {"ok\n\nname:", "line 3"}, {"na me:secret", "line 1"}, {"s\"quote", "line 1"},  {"=", "line 1"},
+      {"a:b:c", "line 1"},       {"gr\xc3\xbcn", "line 1"},
   };
   for (const auto& [text, wanted] : rows) {
     const Result<std::vector<ControlToken>> tokens = ParseTokens(text);
@@ -64,9 +64,10 @@ TEST(TokenFileTest, ReadsFilesAndNamesTheOneThatIsMissing) {
 }
 
 TEST(AccessTest, LoopbackIsWhatOnlyThisMachineReaches) {
-  for (const char* host : {"localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1"}) EXPECT_TRUE(IsLoopback(host)) << host;
-  for (const char* host : {"", "0.0.0.0", "::", "10.0.0.1", "localhost.evil.com", "127.0.0.1.evil.com", "::ffff:127.0.0.1",
-                           "2130706433", "127.1"})
+  for (const char* host : {"localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1"})
+    EXPECT_TRUE(IsLoopback(host)) << host;
+  for (const char* host : {"", "0.0.0.0", "::", "10.0.0.1", "localhost.evil.com", "127.0.0.1.evil.com",
+                           "::ffff:127.0.0.1", "2130706433", "127.1"})
     EXPECT_FALSE(IsLoopback(host)) << host;
 }
 
@@ -109,14 +110,20 @@ TEST(AccessTest, NewTokensReplaceTheOldOnes) {
 TEST(AccessTest, WithoutTokensTheHostMustBeThisListener) {
   const AccessRules rules("127.0.0.2", {});
   const std::pair<std::string, std::string> rows[] = {
-      {"localhost", "ok"},        {"LocalHost:8081", "ok"},
-      {"127.0.0.1:8081", "ok"},   {"127.0.0.2", "ok"},
-      {"[::1]:8081", "ok"},       {"evil.example", "bad-request"},
-      {"evil.example:8081", "bad-request"}, {"localhost.evil.example", "bad-request"},
-      {"127.0.0.1.evil.example", "bad-request"}, {"10.0.0.1", "bad-request"},
-      {"[::2]", "bad-request"},   {"", "bad-request"},
+      {"localhost", "ok"},
+      {"LocalHost:8081", "ok"},
+      {"127.0.0.1:8081", "ok"},
+      {"127.0.0.2", "ok"},
+      {"[::1]:8081", "ok"},
+      {"evil.example", "bad-request"},
+      {"evil.example:8081", "bad-request"},
+      {"localhost.evil.example", "bad-request"},
+      {"127.0.0.1.evil.example", "bad-request"},
+      {"10.0.0.1", "bad-request"},
+      {"[::2]", "bad-request"},
   };
-  for (const auto& [host, wanted] : rows) EXPECT_EQ(Ask(rules, "GET /v1/stats", "Host: " + host + "\r\n"), wanted) << host;
+  for (const auto& [host, wanted] : rows)
+    EXPECT_EQ(Ask(rules, "GET /v1/stats", "Host: " + host + "\r\n"), wanted) << host;
 }
 
 TEST(AccessTest, PagesOfAnotherOriginChangeNothing) {

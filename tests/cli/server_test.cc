@@ -1,0 +1,161 @@
+#include "cli/server.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include "cli/app.h"
+#include "tests/support/raw_client.h"
+
+namespace oncegate::cli {
+namespace {
+
+struct Ran {
+  int exit_code = 0;
+  std::string out;
+  std::string err;
+};
+
+// A server as `serve` would build it, on free ports and an empty directory.
+class ServerTest : public testing::Test {
+ protected:
+  ServerTest() {
+    std::string pattern = testing::TempDir() + "/oncegate_server_test_XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+  }
+  ~ServerTest() override {
+    server_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  using Flags = std::map<std::string, std::vector<std::string>, std::less<>>;
+
+  ServeOptions Options(const Flags& more = {}) {
+    FlagSources sources;
+    sources.command_line = {{"listen", {"127.0.0.1:0"}},
+                            {"control-listen", {"127.0.0.1:0"}},
+                            {"data-dir", {directory_ + "/data"}},
+                            // Nobody listens there.
+                            {"upstream", {"http://127.0.0.1:1"}}};
+    for (const auto& [name, values] : more) sources.command_line[name] = values;
+    sources.variable = [](const char*) -> const char* { return nullptr; };
+    Result<ServeOptions> options = ReadServeOptions(sources);
+    EXPECT_TRUE(options.ok()) << options.status().message();
+    return *std::move(options);
+  }
+  void Start(const Flags& more = {}) {
+    Result<std::unique_ptr<Server>> server = Server::Start(Options(more), clock_, logger_);
+    ASSERT_TRUE(server.ok()) << server.status().message();
+    server_ = *std::move(server);
+  }
+
+  RawAnswer AskGateway(const std::string& key) {
+    RawClient client(RawClient::PortOf(server_->gateway_addresses().at(0)));
+    client.Send("POST /hook HTTP/1.1\r\nHost: app\r\nIdempotency-Key: " + key + "\r\nContent-Length: 2\r\n\r\n{}");
+    return client.Receive();
+  }
+  RawAnswer AskControl(const std::string& line, const std::string& fields = {}) {
+    RawClient client(RawClient::PortOf(server_->control_address()));
+    client.Send(line + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n");
+    return client.Receive();
+  }
+  Ran RunClient(Arguments arguments) {
+    arguments.insert(arguments.end(), {"--control", server_->control_address()});
+    return RunOffline(arguments);
+  }
+  static Ran RunOffline(const Arguments& arguments) {
+    std::ostringstream out;
+    std::ostringstream err;
+    const int exit_code = cli::Run(arguments, {out, err});
+    return {exit_code, out.str(), err.str()};
+  }
+
+  SystemClock clock_;
+  Logger logger_{LogFormat::kText, LogLevel::kError};
+  std::string directory_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(ServerTest, AnApplicationThatIsDownIsNamedAndDoesNotKeepItFromStarting) {
+  Start();
+  const RawAnswer ready = AskControl("GET /readyz");
+  EXPECT_EQ(ready.status, 200);
+  EXPECT_NE(ready.body.find(R"("upstream":"unreachable: )"), std::string::npos) << ready.body;
+  EXPECT_EQ(AskGateway("a").Verdict(), "502 upstream-unreachable");
+}
+
+TEST_F(ServerTest, WithoutAnApplicationOnlyTheControlListenerRuns) {
+  ServeOptions options = Options();
+  options.upstream.reset();
+  Result<std::unique_ptr<Server>> server = Server::Start(options, clock_, logger_);
+  ASSERT_TRUE(server.ok()) << server.status().message();
+  server_ = *std::move(server);
+  EXPECT_TRUE(server_->gateway_addresses().empty());
+  EXPECT_EQ(AskControl("GET /readyz").body, R"({"status":"ready","reason":null,"upstream":"none"})");
+  EXPECT_EQ(AskControl("GET /v1/stats").status, 200);
+}
+
+TEST_F(ServerTest, CommandsTalkToIt) {
+  Start({{"final-status", {"2xx"}}});
+  const Ran stats = RunClient({"stats"});
+  EXPECT_EQ(stats.exit_code, 0) << stats.err;
+  EXPECT_NE(stats.out.find("records active"), std::string::npos) << stats.out;
+  EXPECT_EQ(RunClient({"list"}).out, "no records\n");
+  EXPECT_EQ(RunClient({"list", "--json"}).out, "{\"records\":[],\"next_cursor\":null}\n");
+  const Ran bad = RunClient({"list", "--limit", "0"});
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_EQ(bad.err, "oncegate: 'limit' is a number from 1 to 1000 (bad-request)\n");
+  for (const char* command : {"get", "release"}) {
+    const Ran missing = RunClient({command, "a/b", "--scope", "shop"});
+    EXPECT_EQ(missing.exit_code, 1) << command;
+    EXPECT_EQ(missing.err, "oncegate: there is no record of key 'a/b' in scope 'shop'\n") << command;
+  }
+  const Ran cleanup = RunClient({"cleanup"});
+  EXPECT_EQ(cleanup.exit_code, 0) << cleanup.err;
+  EXPECT_EQ(cleanup.out.rfind("removed 0 expired records, 0 B came back", 0), 0U) << cleanup.out;
+}
+
+TEST_F(ServerTest, ReloadBringsPoliciesIntoForceAndKeepsTheRest) {
+  Start();
+  EXPECT_EQ(AskGateway("a").Verdict(), "502 upstream-unreachable");
+  ServeOptions fresh = Options({{"methods", {"PUT"}}, {"upstream", {"http://127.0.0.1:2"}}});
+  fresh.control_tokens = *control::ParseTokens("t0ken");
+  server_->Reload(fresh);
+  EXPECT_EQ(AskControl("GET /v1/stats").status, 401);
+  const RawAnswer stats = AskControl("GET /v1/stats", "Authorization: Bearer t0ken\r\n");
+  EXPECT_EQ(stats.status, 200);
+  EXPECT_NE(stats.body.find(R"("upstream_unreachable":1)"), std::string::npos) << stats.body;
+}
+
+TEST_F(ServerTest, DrainingLetsGoOfTheStoreAndThePorts) {
+  Start();
+  const uint16_t port = RawClient::PortOf(server_->control_address());
+  server_->Drain();
+  EXPECT_FALSE(RawClient(port).connected());
+  server_.reset();
+  Start();
+  EXPECT_EQ(AskControl("GET /healthz").status, 200);
+}
+
+TEST_F(ServerTest, AStoreThatIsInUseIsRefusedWithItsName) {
+  Start();
+  const Result<std::unique_ptr<Server>> second = Server::Start(Options(), clock_, logger_);
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(second.status().message().find(directory_ + "/data"), std::string::npos) << second.status().message();
+}
+
+TEST_F(ServerTest, TheSameJsonComesFromTheDirectoryWhenNoServerRuns) {
+  Start();
+  const std::string online = RunClient({"list", "--json"}).out;
+  server_->Drain();
+  const Ran offline = RunOffline({"list", "--json", "--data-dir", directory_ + "/data"});
+  EXPECT_EQ(offline.exit_code, 0) << offline.err;
+  EXPECT_EQ(offline.out, online);
+  const Ran stats = RunOffline({"stats", "--json", "--data-dir", directory_ + "/data"});
+  EXPECT_NE(stats.out.find(R"("requests":null)"), std::string::npos) << stats.out << stats.err;
+}
+
+}  // namespace
+}  // namespace oncegate::cli

@@ -1,0 +1,248 @@
+#include "control/control_server.h"
+
+#include <thread>
+
+#include "tests/gateway/gateway_fixture.h"
+#include "tests/support/raw_client.h"
+
+namespace oncegate::control {
+namespace {
+
+class ControlServerTest : public GatewayTest {
+ protected:
+  void Listen(const std::string& tokens = {}, size_t workers = 2) {
+    Start();
+    ControlOptions options;
+    options.port = 0;
+    options.workers = workers;
+    if (!tokens.empty()) options.tokens = *ParseTokens(tokens);
+    auto server =
+        ControlServer::Start(options, {.store = store_, .clock = time_, .logger = logger_, .gateway = gateway_.get()});
+    ASSERT_TRUE(server.ok()) << server.status().message();
+    server_ = *std::move(server);
+    port_ = RawClient::PortOf(server_->address());
+  }
+  ~ControlServerTest() override { server_.reset(); }
+
+  RawAnswer Ask(const std::string& line, const std::string& fields = {}, const std::string& body = {}) {
+    RawClient client(port_);
+    client.Send(Request(line, fields, body));
+    return client.Receive(line.starts_with("HEAD"));
+  }
+  static std::string Request(const std::string& line, const std::string& fields = {}, const std::string& body = {}) {
+    const std::string length = body.empty() ? "" : "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    return line + " HTTP/1.1\r\nHost: localhost\r\n" + fields + length + "\r\n" + body;
+  }
+  // "404 not-found"
+  static std::string Verdict(const RawAnswer& answer) {
+    const size_t at = answer.body.find(R"("code":")");
+    if (at == std::string::npos) return std::to_string(answer.status);
+    return std::to_string(answer.status) + " " + answer.body.substr(at + 8, answer.body.find('"', at + 8) - at - 8);
+  }
+
+  ManualClock time_{1'795'469'039'123};
+  std::unique_ptr<ControlServer> server_;
+  uint16_t port_ = 0;
+};
+
+TEST_F(ControlServerTest, EveryAnswerForbidsSniffingAndCachingAndCorsIsOff) {
+  Listen();
+  for (const char* line : {"GET /healthz", "GET /v1/stats", "GET /nothing", "BREW /pot", "DELETE /v1/records/default/a",
+                           "OPTIONS /v1/stats"}) {
+    const RawAnswer answer = Ask(line, "Origin: http://localhost\r\nAccept-Encoding: gzip, br\r\nRange: bytes=0-1\r\n");
+    EXPECT_EQ(answer.Field("X-Content-Type-Options"), "nosniff") << line;
+    EXPECT_EQ(answer.Field("Cache-Control"), "no-store") << line;
+    EXPECT_EQ(answer.Field("Access-Control-Allow-Origin"), "") << line;
+    EXPECT_EQ(answer.Field("Content-Encoding"), "") << line;
+    EXPECT_NE(answer.Field("Date"), "") << line;
+    EXPECT_NE(answer.status, 206) << line;
+    EXPECT_TRUE(answer.whole) << line;
+  }
+}
+
+TEST_F(ControlServerTest, AnswersWithJsonAndProblems) {
+  Listen();
+  const RawAnswer health = Ask("GET /healthz");
+  EXPECT_EQ(health.status, 200);
+  EXPECT_EQ(health.Field("Content-Type"), "application/json");
+  EXPECT_EQ(health.body, R"({"status":"ok"})");
+  const RawAnswer nothing = Ask("GET /nothing");
+  EXPECT_EQ(Verdict(nothing), "404 not-found");
+  EXPECT_EQ(nothing.Field("Content-Type"), "application/problem+json");
+  const RawAnswer head = Ask("HEAD /healthz");
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.Field("Content-Length"), "15");
+  EXPECT_EQ(Verdict(Ask("BREW /pot")), "404 not-found");
+}
+
+TEST_F(ControlServerTest, AReleaseHasNoContentAtAll) {
+  Listen();
+  Post("a/b").Get();
+  const RawAnswer answer = Ask("DELETE /v1/records/default/a%2Fb");
+  EXPECT_EQ(answer.status, 204);
+  EXPECT_EQ(answer.Field("Content-Length"), "") << answer.head;
+  EXPECT_EQ(answer.Field("Content-Type"), "") << answer.head;
+}
+
+TEST_F(ControlServerTest, AsksForATokenWhereThereAreSome) {
+  Listen("ops:s3cret");
+  const RawAnswer refused = Ask("GET /v1/stats");
+  EXPECT_EQ(Verdict(refused), "401 unauthorized");
+  EXPECT_EQ(refused.Field("WWW-Authenticate"), "Bearer");
+  EXPECT_EQ(Ask("GET /v1/stats", "Authorization: Bearer s3cret\r\n").status, 200);
+  EXPECT_EQ(Ask("GET /healthz").status, 200);
+  EXPECT_EQ(Ask("GET /readyz").status, 200);
+  server_->SetTokens(*ParseTokens("other"));
+  EXPECT_EQ(Ask("GET /v1/stats", "Authorization: Bearer s3cret\r\n").status, 401);
+  EXPECT_EQ(Ask("GET /v1/stats", "Authorization: Bearer other\r\n").status, 200);
+}
+
+TEST_F(ControlServerTest, RefusesPagesOfOtherSites) {
+  Listen();
+  RawClient rebound(port_);
+  rebound.Send("GET /v1/stats HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  EXPECT_EQ(Verdict(rebound.Receive()), "400 bad-request");
+  EXPECT_EQ(Verdict(Ask("POST /v1/cleanup", "Origin: http://evil.example\r\n")), "400 bad-request");
+  EXPECT_EQ(Ask("POST /v1/cleanup", "Origin: http://localhost\r\n").status, 200);
+}
+
+TEST_F(ControlServerTest, KeepsConnectionsAndAnswersPipelinedRequestsInOrder) {
+  Listen();
+  RawClient client(port_);
+  client.Send(Request("GET /healthz") + Request("POST /v1/cleanup", {}, "{}") + Request("GET /nothing"));
+  EXPECT_EQ(client.Receive().body, R"({"status":"ok"})");
+  EXPECT_NE(client.Receive().body.find("removed"), std::string::npos);
+  EXPECT_EQ(client.Receive().status, 404);
+  client.Send(Request("GET /readyz", "Connection: close\r\n"));
+  const RawAnswer last = client.Receive();
+  EXPECT_EQ(last.Field("Connection"), "close");
+  EXPECT_TRUE(client.AtEnd());
+}
+
+TEST_F(ControlServerTest, ARequestMayComeByteByByte) {
+  Listen();
+  RawClient client(port_);
+  for (const char byte : Request("POST /v1/cleanup", "Transfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n")
+    client.Send({&byte, 1});
+  EXPECT_EQ(client.Receive().status, 200);
+  client.Send(Request("GET /healthz"));
+  EXPECT_EQ(client.Receive().status, 200);
+}
+
+TEST_F(ControlServerTest, RefusesWhatHasSmuggledRequestsElsewhere) {
+  Listen();
+  struct Row {
+    std::string fields;
+    std::string body;
+    std::string wanted;
+  };
+  const std::string inner = "DELETE /v1/records/default/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const std::string inner_length = "Content-Length: " + std::to_string(inner.size()) + "\r\n";
+  const Row rows[] = {
+      {"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + inner_length, inner, "400 bad-request"},
+      {"DELETE /v1/records/default/b HTTP/1.1\r\nHost: localhost\r\n" + inner_length, inner, "400 bad-request"},
+      {"POST /v1/cleanup HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" + inner_length,
+       "0\r\n\r\n" + inner, "400 bad-request"},
+      {"POST /v1/cleanup HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n" + inner_length, inner,
+       "400 bad-request"},
+      {"POST /v1/cleanup HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n", "-2\r\n" + inner,
+       "400 bad-request"},
+      {"GET /healthz HTTP/1.1\r\n", "", "400 bad-request"},
+      {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nA: " + std::string(20'000, 'a') + "\r\n", "", "431 head-too-large"},
+      {"POST /v1/cleanup HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n", "", "413 body-too-large"},
+  };
+  for (const Row& row : rows) {
+    Post("a").Get();
+    RawClient client(port_);
+    client.Send(row.fields + "\r\n" + row.body);
+    const RawAnswer answer = client.Receive();
+    EXPECT_EQ(Verdict(answer), row.wanted) << row.fields.substr(0, 200);
+    EXPECT_EQ(answer.Field("Connection"), "close") << row.fields.substr(0, 200);
+    EXPECT_TRUE(client.AtEnd()) << row.fields.substr(0, 200);
+    EXPECT_EQ(Ask("GET /v1/records/default/a").status, 200) << "released by " << row.fields.substr(0, 200);
+  }
+}
+
+TEST_F(ControlServerTest, ChunksWithoutEndAreRefusedAtTheLimit) {
+  Listen();
+  RawClient client(port_);
+  client.Send("POST /v1/cleanup HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const std::string chunk = "10000\r\n" + std::string(65'536, 'x') + "\r\n";
+  for (int i = 0; i < 20 && client.Send(chunk); ++i) {
+  }
+  EXPECT_EQ(Verdict(client.Receive()), "413 body-too-large");
+}
+
+TEST_F(ControlServerTest, AskingFirstGetsAContinue) {
+  Listen();
+  RawClient client(port_);
+  client.Send("POST /v1/cleanup HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.Receive().status, 100);
+  client.Send("{}");
+  EXPECT_EQ(client.Receive().status, 200);
+}
+
+TEST_F(ControlServerTest, IdleConnectionsDoNotStarveOthers) {
+  Listen({}, 1);
+  std::vector<RawClient> idle;
+  for (int i = 0; i < 100; ++i) {
+    RawClient client(port_);
+    client.Send(i % 2 == 0 ? "" : "GET /healthz HTTP/1.1\r\nHost: loc");
+    idle.push_back(std::move(client));
+  }
+  EXPECT_EQ(Ask("GET /healthz").status, 200);
+}
+
+TEST_F(ControlServerTest, WhoIsIdleOrSlowForTooLongIsClosed) {
+  Listen();
+  RawClient idle(port_);
+  RawClient slow(port_);
+  slow.Send("GET /healthz HTTP/1.1\r\n");
+  idle.Send(Request("GET /healthz"));
+  EXPECT_EQ(idle.Receive().status, 200);
+  EXPECT_EQ(Ask("GET /healthz").status, 200);  // by now the listener has seen the others
+  // Time goes on until both have run out of it, whenever the listener noted their start.
+  std::thread time([this] {
+    for (int i = 0; i < 20; ++i) time_.Advance(10'000);
+  });
+  EXPECT_EQ(Verdict(slow.Receive()), "408 request-timeout");
+  EXPECT_TRUE(idle.AtEnd());
+  time.join();
+}
+
+TEST_F(ControlServerTest, BindingAnAddressThatIsTakenIsRefused) {
+  Listen();
+  ControlOptions options;
+  options.port = port_;
+  const ApiParts parts{.store = store_, .clock = time_, .logger = logger_, .gateway = nullptr};
+  const auto second = ControlServer::Start(options, parts);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.status().code(), StatusCode::kUnavailable);
+  EXPECT_NE(second.status().message().find("127.0.0.1:" + std::to_string(port_)), std::string::npos)
+      << second.status().message();
+  options.host = "no such host";
+  EXPECT_EQ(ControlServer::Start(options, parts).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST_F(ControlServerTest, ServesManyClientsAtOnceAndStopsWithThemConnected) {
+  Listen({}, 4);
+  std::vector<std::thread> clients;
+  std::atomic<int> answered{0};
+  for (int i = 0; i < 16; ++i) {
+    clients.emplace_back([&] {
+      RawClient client(port_);
+      for (int j = 0; j < 50; ++j) {
+        client.Send(Request("GET /v1/stats"));
+        if (client.Receive().status == 200) ++answered;
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(answered, 800);
+  RawClient open(port_);
+  server_->Stop();
+  EXPECT_TRUE(open.AtEnd());
+}
+
+}  // namespace
+}  // namespace oncegate::control
