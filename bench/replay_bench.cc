@@ -24,7 +24,7 @@
 namespace oncegate {
 namespace {
 
-constexpr int kKeys = 1000;
+constexpr int kKeys = 200;
 constexpr size_t kRequestBytes = 500;
 constexpr size_t kResponseBytes = 500;
 
