@@ -77,6 +77,8 @@ int AskAndPrint(const ClientFlags& flags, const Question& question, const Consol
     return Fail(console, usage ? kExitUsage : kExitFailed, reply.status().message());
   }
   if (reply->status == 404 && !question.not_found.empty()) return Fail(console, kExitFailed, question.not_found);
+  if (reply->status == 401 && flags.token_file.empty())
+    return Fail(console, kExitFailed, "the server asks for a token; give --control-token-file");
   if (reply->status >= 300) return Fail(console, kExitFailed, ProblemText(reply->status, reply->body));
   if (flags.json) {
     if (!reply->body.empty()) console.out << reply->body << "\n" << std::flush;

@@ -77,25 +77,33 @@ Gateway::Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits
       memory_(parts.memory),
       clock_(parts.clock),
       logger_(parts.logger),
-      route_(std::move(route)),
       housekeeper_(parts.store, parts.logger),
       table_(parts.clock),
-      pool_(limits.workers, limits.max_in_flight, [this](DeliveryPtr delivery) { Run(std::move(delivery)); }) {}
+      pool_(limits.workers, limits.max_in_flight, [this](DeliveryPtr delivery) { Run(std::move(delivery)); }) {
+  SetRoute(std::move(route));
+}
 
 Gateway::~Gateway() = default;
 
 void Gateway::SetRoute(std::shared_ptr<const Route> route) {
+  static std::atomic<uint64_t> last_version{0};
   const std::lock_guard lock(route_mutex_);
   route_ = std::move(route);
+  route_version_.store(last_version.fetch_add(1) + 1, std::memory_order_release);
+}
+
+// Each thread keeps the route that it saw last, so that replays do not meet at one lock.
+std::shared_ptr<const Route> Gateway::CurrentRoute() {
+  thread_local std::pair<uint64_t, std::shared_ptr<const Route>> seen{0, nullptr};
+  if (seen.first != route_version_.load(std::memory_order_acquire)) {
+    const std::lock_guard lock(route_mutex_);
+    seen = {route_version_.load(std::memory_order_relaxed), route_};
+  }
+  return seen.second;
 }
 
 void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel) {
-  std::shared_ptr<const Route> route;
-  {
-    const std::lock_guard lock(route_mutex_);
-    route = route_;
-  }
-  auto delivery = std::make_unique<Delivery>(*this, std::move(route), std::move(request), std::move(channel));
+  auto delivery = std::make_unique<Delivery>(*this, CurrentRoute(), std::move(request), std::move(channel));
   if (draining()) return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
   if (!delivery->route->dedupe || !IsOneOf(delivery->request.head.method, delivery->route->methods))
     return Enqueue(std::move(delivery));

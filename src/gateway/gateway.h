@@ -79,6 +79,8 @@ class Gateway {
   friend class Delivery;
   using DeliveryPtr = std::unique_ptr<Delivery>;
 
+  std::shared_ptr<const Route> CurrentRoute();
+
   // The phases, in order. Each one either answers or hands over to the next.
   void FindIdentity(DeliveryPtr delivery);
   void LookUp(DeliveryPtr delivery);
@@ -112,8 +114,9 @@ class Gateway {
   const Clock& clock_;
   Logger& logger_;
 
-  mutable std::mutex route_mutex_;
-  std::shared_ptr<const Route> route_;  // guarded by route_mutex_
+  std::mutex route_mutex_;
+  std::shared_ptr<const Route> route_;      // guarded by route_mutex_
+  std::atomic<uint64_t> route_version_{0};  // unique in the process; changes with route_
 
   OutcomeCounters counters_;
   std::atomic<size_t> in_flight_{0};

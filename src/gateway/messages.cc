@@ -44,8 +44,9 @@ std::string OutboundHead(const Route& route, const InboundRequest& request, cons
   const http::Fields& fields = request.head.fields;
   std::string head;
   head.reserve(1024);
-  head.append(request.head.method).append(" ").append(route.upstream_prefix).append(request.head.target);
-  head.append(" HTTP/1.1\r\n");
+  head.append(request.head.method).append(" ");
+  if (request.head.target != "*") head.append(route.upstream_prefix);  // "*" is the server, wherever it is
+  head.append(request.head.target).append(" HTTP/1.1\r\n");
   bool host = false;
   bool length = false;
   for (size_t i = 0; i < fields.size(); ++i) {

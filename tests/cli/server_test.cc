@@ -124,6 +124,7 @@ TEST_F(ServerTest, ReloadBringsPoliciesIntoForceAndKeepsTheRest) {
   fresh.control_tokens = *control::ParseTokens("t0ken");
   server_->Reload(fresh);
   EXPECT_EQ(AskControl("GET /v1/stats").status, 401);
+  EXPECT_EQ(RunClient({"stats"}).err, "oncegate: the server asks for a token; give --control-token-file\n");
   const RawAnswer stats = AskControl("GET /v1/stats", "Authorization: Bearer t0ken\r\n");
   EXPECT_EQ(stats.status, 200);
   EXPECT_NE(stats.body.find(R"("upstream_unreachable":1)"), std::string::npos) << stats.body;

@@ -34,6 +34,12 @@ TEST_F(GatewayTest, TheUpstreamsPrefixComesFirstAndUnkeyedRequestsCarryNoKey) {
             "X-Forwarded-Proto: http\r\nVia: 1.1 oncegate\r\n\r\n");
 }
 
+TEST_F(GatewayTest, TheAsteriskTargetHasNoPrefix) {
+  Start({.upstream_prefix = "/api/v1"});
+  Send("OPTIONS", "", "", "*").Get();
+  EXPECT_TRUE(upstream_.heads().at(0).starts_with("OPTIONS * HTTP/1.1\r\n")) << upstream_.heads().at(0);
+}
+
 TEST(Messages, TheClientGetsTheAnswerAsSent) {
   const http::ResponseHead head = Parse(
       "HTTP/1.1 201 Made It\r\nDate: Mon, 23 Nov 2026 21:43:59 GMT\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
