@@ -69,6 +69,7 @@ void Gateway::Pass(Delivery& delivery) {
     counters_.Add(outcome);
     return collector.Finish();
   }
+  if (result.end == ForwardEnd::kStopped) return counters_.Add(outcome);  // the client left in the middle of it
   AnswerForwardError(delivery, result, collector);
 }
 
@@ -206,7 +207,8 @@ void Gateway::AnswerForwardError(Delivery& delivery, const ForwardResult& result
   const ErrorCode code = ErrorOf(result.end);
   logger_.Log(LogLevel::kWarn, LogEvent::kError, "error in idempotency gateway: the application did not answer",
               {{"outcome", http::ErrorName(code)},
-               {"reason", result.detail},
+               {"reason", std::string_view(result.detail)},
+               {"method", std::string_view(delivery.request.head.method)},
                {"scope", delivery.key.scope()},
                {"key", delivery.key.key()}});
   // An answer that has begun cannot become another one: dropping the channel closes the client's connection.

@@ -135,6 +135,32 @@ TEST_F(GatewayTest, ALargeAnswerThatBreaksOffCutsTheClientAndHoldsTheKey) {
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "409 outcome-unknown");
 }
 
+TEST_F(GatewayTest, AClientThatLeavesALargeDownloadIsNoErrorOfTheApplication) {
+  Start();
+  Call call;
+  std::promise<void> sent;
+  std::promise<void> left;
+  upstream_.SetScript([&](const OutboundRequest&, ResponseReceiver& receiver) {
+    http::ResponseHead head;
+    http::HeadParser parser;
+    parser.ParseResponse("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "GET", &head);
+    EXPECT_TRUE(receiver.OnHead(std::move(head)));
+    EXPECT_TRUE(receiver.OnBody("one"));
+    sent.set_value();
+    left.get_future().wait();
+    EXPECT_FALSE(receiver.OnBody("two"));
+    return ForwardResult{ForwardEnd::kStopped, "stopped"};
+  });
+  call = Send("GET", "");
+  sent.get_future().wait();
+  call.state->gone = true;
+  left.set_value();
+  EXPECT_FALSE(call.Get().whole);
+  while (gateway_->in_flight() > 0) std::this_thread::yield();
+  EXPECT_EQ(gateway_->counters().Total(Outcome::kPassed), 1U);
+  EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kUpstreamBroken), 0U);
+}
+
 TEST_F(GatewayTest, AHeadRequestKeepsTheLengthItWasTold) {
   Start();
   upstream_.SetScript([](const OutboundRequest&, ResponseReceiver& receiver) {
