@@ -16,6 +16,8 @@ class ByteBudget {
     used_.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
   }
+  // Takes `bytes` whether they fit or not: for what must not be refused any more, and is bounded otherwise.
+  void Take(int64_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
   void Give(int64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
   [[nodiscard]] int64_t used() const { return used_.load(std::memory_order_relaxed); }
 
@@ -48,6 +50,12 @@ class BudgetShare {
     if (!budget_->TryTake(bytes - bytes_)) return false;
     bytes_ = bytes;
     return true;
+  }
+  // The same, whether the budget allows it or not.
+  void ForceTo(int64_t bytes) {
+    if (bytes <= bytes_) return;
+    budget_->Take(bytes - bytes_);
+    bytes_ = bytes;
   }
   void Clear() {
     if (bytes_ > 0) budget_->Give(bytes_);

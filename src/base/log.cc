@@ -84,9 +84,13 @@ class Logger::Impl {
   // Whether this event may write another line in this second, and how many it had to leave out before.
   bool Admit(LogEvent event, int64_t now_ms, int64_t* suppressed) {
     Window& window = windows_[static_cast<size_t>(event)];
-    if (window.second.exchange(now_ms / 1000, std::memory_order_relaxed) != now_ms / 1000)
+    const bool same_second = window.second.load(std::memory_order_relaxed) == now_ms / 1000;
+    if (!same_second) {
+      window.second.store(now_ms / 1000, std::memory_order_relaxed);
       window.lines.store(0, std::memory_order_relaxed);
-    if (window.lines.fetch_add(1, std::memory_order_relaxed) >= kEventLinesPerSecondMax) {
+    }
+    if (window.lines.load(std::memory_order_relaxed) >= kEventLinesPerSecondMax ||
+        window.lines.fetch_add(1, std::memory_order_relaxed) >= kEventLinesPerSecondMax) {
       window.suppressed.fetch_add(1, std::memory_order_relaxed);
       return false;
     }

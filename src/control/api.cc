@@ -40,7 +40,7 @@ std::optional<std::string> UnknownParameter(const Target& target, const std::vec
 // Reads what a listing is limited to. InvalidArgument names the parameter and what would be right.
 Status ReadFilter(const Target& target, ListFilter* filter) {
   filter->scope = target.Find("scope").value_or("");
-  if (!filter->scope.empty() && !IsValidScope(filter->scope))
+  if (!filter->scope.empty() && !IsRecordScope(filter->scope))
     return InvalidArgument("'scope' is 1 to 64 characters of A-Z a-z 0-9 . _ -");
   filter->type = target.Find("type").value_or("");
   filter->prefix = target.Find("prefix").value_or("");
@@ -205,7 +205,7 @@ ApiAnswer ControlApi::ListRecords(const Call& call) {
 }
 
 ApiAnswer ControlApi::GetRecord(const Call& call) {
-  if (!IsValidScope(call.scope()) || !IsValidKey(call.key()))
+  if (!IsRecordScope(call.scope()) || !IsValidKey(call.key()))
     return Problem(ErrorCode::kNotFound, "No record can have this scope and key.");
   const ScopedKey key = call.scoped_key();
   const Result<std::optional<Record>> record = parts_.store.Get(key, RecordParts::kAll);
@@ -221,12 +221,13 @@ ApiAnswer ControlApi::GetRecord(const Call& call) {
 }
 
 ApiAnswer ControlApi::ReleaseRecord(const Call& call) {
-  if (!IsValidScope(call.scope()) || !IsValidKey(call.key()))
+  if (!IsRecordScope(call.scope()) || !IsValidKey(call.key()))
     return Problem(ErrorCode::kNotFound, "No record can have this scope and key.");
   const std::string force = call.target.Find("force").value_or("false");
   if (force != "true" && force != "false") return Problem(ErrorCode::kBadRequest, "'force' is true or false");
   const ScopedKey key = call.scoped_key();
-  const Result<bool> erased = parts_.store.Erase(key, force == "true", Executes(key));
+  const Result<bool> erased = parts_.gateway != nullptr ? parts_.gateway->Forget(key, force == "true")
+                                                        : parts_.store.Erase(key, force == "true", false);
   if (!erased.ok() && erased.status().code() == StatusCode::kConflict)
     return Problem(ErrorCode::kInFlight, "The key is being executed now; force=true releases it all the same.");
   if (!erased.ok()) return StoreProblem(erased.status());

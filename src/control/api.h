@@ -23,7 +23,7 @@ struct ApiParts {
   Store& store;
   const Clock& clock;
   Logger& logger;
-  const Gateway* gateway = nullptr;  // null: no gateway runs
+  Gateway* gateway = nullptr;  // null: no gateway runs
   // Whether the application can be reached within so many milliseconds; empty: there is none.
   std::function<Status(int64_t)> probe_upstream;
   bool running = true;  // false: nothing runs, a data directory is looked at; statistics then leave out the process

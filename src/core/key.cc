@@ -19,6 +19,8 @@ constexpr std::array<bool, 256> Alphabet(std::string_view extra) {
 constexpr std::array<bool, 256> kKeyAlphabet = Alphabet("._:=+/@~-");
 constexpr std::array<bool, 256> kScopeAlphabet = Alphabet("._-");
 
+constexpr size_t kJoinedDigits = 32;
+
 bool AllOf(std::string_view text, const std::array<bool, 256>& allowed) {
   for (const char c : text) {
     if (!allowed[static_cast<unsigned char>(c)]) return false;
@@ -68,6 +70,19 @@ bool IsValidKey(std::string_view key) {
 
 bool IsValidScope(std::string_view scope) {
   return !scope.empty() && scope.size() <= kScopeBytesMax && AllOf(scope, kScopeAlphabet);
+}
+
+std::string JoinedScope(std::string_view scope, std::string_view client) {
+  const Sha256Digest digest = Sha256OfParts({client});
+  return std::string(scope) + "~" + ToHex({reinterpret_cast<const char*>(digest.data()), kJoinedDigits / 2});
+}
+
+bool IsRecordScope(std::string_view scope) {
+  const size_t tilde = scope.find('~');
+  if (tilde == std::string_view::npos) return IsValidScope(scope);
+  const std::string_view digits = scope.substr(tilde + 1);
+  return IsValidScope(scope.substr(0, tilde)) && digits.size() == kJoinedDigits &&
+         digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 Result<std::string> KeyFromHeaderValue(std::string_view value) {

@@ -19,6 +19,7 @@ namespace oncegate {
 class Delivery final : public Waiter {
  public:
   enum class Plan : uint8_t {
+    kIdentify,     // the body is large: its key is found on a worker
     kPass,         // a method that is not de-duplicated
     kUnkeyed,      // no key, and the policy is to forward all the same
     kExecute,      // claim, forward, remember
@@ -34,8 +35,8 @@ class Delivery final : public Waiter {
   [[nodiscard]] bool Gone() const override { return channel->ClientGone(); }
   void Wake(std::unique_ptr<Waiter> self, WakeReason reason) override;
 
-  // The fingerprint to compare with the record's: made by the record's own recipe, if that is another.
-  void CompareBy(const Record& record);
+  // The facts to decide with on this record: with a fingerprint by the record's own recipe, if that is another.
+  [[nodiscard]] RequestFacts FactsAgainst(const Record& record) const;
 
   Gateway& gateway;
   const std::shared_ptr<const Route> route;
@@ -49,6 +50,7 @@ class Delivery final : public Waiter {
   RequestFacts facts;
   int64_t wait_until_ms = 0;  // steady clock: the end of this request's one wait budget
   bool waited = false;
+  bool saw_settled = false;  // whoever it waited for has stored an outcome
   std::optional<InFlightTable::Permit> permit;
   std::optional<Claimed> claim;
 };

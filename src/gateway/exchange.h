@@ -33,6 +33,21 @@ struct Reply {
 // whose answer is not complete closes the client's connection. Methods may be called from any thread, one at a time.
 class ReplyChannel {
  public:
+  // Who sets the pace of an answer in pieces.
+  enum class Pace : uint8_t {
+    // The client: a Write waits while it has kStreamBytesMax unread. All waits together last kStreamStallMsMax, and
+    // longer only for a client that takes at least kStreamBytesPerMsMin: a worker waits with it.
+    kClient,
+    // The application: its answer is read as it comes, because the outcome depends on it. A client may be
+    // kUnpacedBytesMax behind; then a Write waits, kUnpacedStallMsMax for all of them together.
+    kApplication,
+  };
+  static constexpr size_t kStreamBytesMax = 512 * 1024;
+  static constexpr int64_t kStreamStallMsMax = 30'000;
+  static constexpr uint64_t kStreamBytesPerMsMin = 16;
+  static constexpr size_t kUnpacedBytesMax = 32 << 20;
+  static constexpr int64_t kUnpacedStallMsMax = 2'000;
+
   virtual ~ReplyChannel() = default;
 
   // The whole answer. `reply.head` says the length of the body, unless it can have none.
@@ -41,16 +56,13 @@ class ReplyChannel {
   // An answer that comes in pieces. `length_known`: the head says the length; otherwise the channel frames the body
   // (chunked, or for HTTP/1.0 by closing). `reply.body` is the first piece.
   virtual void Begin(Reply reply, bool length_known) = 0;
-  // Waits while the client has kStreamBytesMax unread, for kStreamStallMsMax at most. False: the client is gone or too
-  // slow; what is written from now on is dropped.
-  virtual bool Write(std::string_view data) = 0;
+  // False: the client is gone or too slow for this pace, or memory is short; the caller writes no more, and ends the
+  // channel without Finish.
+  virtual bool Write(std::string_view data, Pace pace) = 0;
   virtual void Finish() = 0;
 
   // Whether nobody will read the answer. A client that closed its sending side counts as gone.
   [[nodiscard]] virtual bool ClientGone() const = 0;
-
-  static constexpr size_t kStreamBytesMax = 512 * 1024;
-  static constexpr int64_t kStreamStallMsMax = 30'000;
 };
 
 }  // namespace oncegate

@@ -38,10 +38,19 @@ ErrorCode ErrorOf(ForwardEnd end) {
   return ErrorCode::kUpstreamBroken;
 }
 
+// What the sender is told: no addresses, which are in the log.
+std::string PublicDetail(ErrorCode code) {
+  if (code == ErrorCode::kUpstreamUnreachable) return "The application cannot be reached; nothing was sent to it.";
+  if (code == ErrorCode::kUpstreamTimeout) return "The application did not answer in time.";
+  return "The connection to the application broke before a whole answer came.";
+}
+
 }  // namespace
 
 void Gateway::Run(DeliveryPtr delivery) {
   switch (delivery->plan) {
+    case Delivery::Plan::kIdentify:
+      return FindIdentity(std::move(delivery));
     case Delivery::Plan::kPass:
     case Delivery::Plan::kUnkeyed:
       return Pass(*delivery);
@@ -106,7 +115,8 @@ bool Gateway::ClaimKey(Delivery& delivery) {
   Result<ClaimResult> result = store_.Claim(claim, delivery.facts);
   if (!result.ok()) {
     LogStoreError(delivery, result.status());
-    if (route.on_store_error == StoreErrorPolicy::kForward) return true;
+    const bool damaged = result.status().code() == StatusCode::kCorruption;
+    if (route.on_store_error == StoreErrorPolicy::kForward && !damaged) return true;
     Refuse(delivery, ErrorCode::kStoreUnavailable, "The store cannot take a claim now; nothing was executed.");
     return false;
   }
@@ -216,7 +226,7 @@ void Gateway::AnswerForwardError(Delivery& delivery, const ForwardResult& result
     counters_.Add(code);
     return;
   }
-  SendProblem(delivery, code, result.detail);
+  SendProblem(delivery, code, PublicDetail(code));
 }
 
 }  // namespace oncegate

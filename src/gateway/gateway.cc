@@ -14,6 +14,8 @@ namespace {
 
 using http::ErrorCode;
 
+constexpr size_t kBodyBytesOnLoopMax = 1 << 20;
+
 // Seconds after which a refused sender may usefully come back.
 std::optional<int> RetryAfter(ErrorCode code) {
   switch (code) {
@@ -63,11 +65,14 @@ void Delivery::Wake(std::unique_ptr<Waiter> self, WakeReason reason) {
   gateway.Resume(std::move(delivery), reason);
 }
 
-void Delivery::CompareBy(const Record& record) {
-  if (!record.fingerprint || !facts.fingerprint || record.fingerprint->recipe == facts.fingerprint->recipe) return;
-  if (record.fingerprint->recipe == FingerprintRecipe::kOpaque) return;
-  facts.fingerprint =
+RequestFacts Delivery::FactsAgainst(const Record& record) const {
+  RequestFacts against = facts;
+  const bool same_recipe =
+      !record.fingerprint || !facts.fingerprint || record.fingerprint->recipe == facts.fingerprint->recipe;
+  if (same_recipe || record.fingerprint->recipe == FingerprintRecipe::kOpaque) return against;
+  against.fingerprint =
       MakeFingerprint(record.fingerprint->recipe, {request.head.method, request.head.target, request.body});
+  return against;
 }
 
 Gateway::Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits, const GatewayParts& parts)
@@ -107,6 +112,11 @@ void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> chann
   if (draining()) return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
   if (!delivery->route->dedupe || !IsOneOf(delivery->request.head.method, delivery->route->methods))
     return Enqueue(std::move(delivery));
+  // Reading a large body takes a while: the loop's other connections should not wait for it.
+  if (delivery->request.body.size() > kBodyBytesOnLoopMax) {
+    delivery->plan = Delivery::Plan::kIdentify;
+    return Enqueue(std::move(delivery));
+  }
   FindIdentity(std::move(delivery));
 }
 
@@ -147,12 +157,12 @@ void Gateway::LookUp(DeliveryPtr delivery) {
   Delivery& d = *delivery;
   Result<std::optional<Record>> record = store_.Get(d.key, RecordParts::kReplay);
   if (!record.ok()) return StoreFailed(std::move(delivery), record.status());
+  d.plan = Delivery::Plan::kExecute;
   if (!record->has_value() || (*record)->state != RecordState::kCompleted) return Elect(std::move(delivery));
   Record& found = **record;
-  d.CompareBy(found);
   const int64_t now_ms = store_.NowMs();
   const RecordFacts facts = FactsOf(found, now_ms);
-  const Decision decision = Decide(&facts, d.facts, now_ms);
+  const Decision decision = Decide(&facts, d.FactsAgainst(found), now_ms);
   if (std::holds_alternative<oncegate::Execute>(decision)) return Elect(std::move(delivery));  // it expired just now
   AnswerDecision(d, decision, &found);
 }
@@ -170,7 +180,6 @@ void Gateway::Elect(DeliveryPtr delivery) {
   delivery.reset(static_cast<Delivery*>(waiter.release()));
   if (const auto* decision = std::get_if<Decision>(&admission)) return AnswerDecision(d, *decision, nullptr);
   d.permit.emplace(std::get<InFlightTable::Permit>(std::move(admission)));
-  if (d.plan == Delivery::Plan::kUnprotected) return Enqueue(std::move(delivery));
   LookAgain(std::move(delivery));
 }
 
@@ -179,15 +188,26 @@ void Gateway::LookAgain(DeliveryPtr delivery) {
   Delivery& d = *delivery;
   Result<std::optional<Record>> record = store_.Get(d.key, RecordParts::kReplay);
   if (!record.ok()) return StoreFailed(std::move(delivery), record.status());
+  d.plan = Delivery::Plan::kExecute;
   const int64_t now_ms = store_.NowMs();
   Decision decision = oncegate::Execute{};
   if (record->has_value()) {
-    d.CompareBy(**record);
     const RecordFacts facts = FactsOf(**record, now_ms);
-    decision = Decide(&facts, d.facts, now_ms);
+    decision = Decide(&facts, d.FactsAgainst(**record), now_ms);
   }
   if (std::holds_alternative<oncegate::Execute>(decision)) return Enqueue(std::move(delivery));
   AnswerDecision(d, decision, record->has_value() ? &**record : nullptr);
+}
+
+Result<bool> Gateway::Forget(const ScopedKey& key, bool force) {
+  // With the key's permit in hand no delivery can claim it between the look and the erasing.
+  std::unique_ptr<Waiter> nobody;
+  InFlightTable::Admission admission = table_.Admit(key, {}, 0, nobody);
+  auto* permit = std::get_if<InFlightTable::Permit>(&admission);
+  if (permit == nullptr) return store_.Erase(key, force, true);
+  Result<bool> erased = store_.Erase(key, force, false);
+  permit->End(Ending::kForgot);
+  return erased;
 }
 
 void Gateway::Enqueue(DeliveryPtr delivery) {
@@ -198,6 +218,8 @@ void Gateway::Enqueue(DeliveryPtr delivery) {
 void Gateway::Resume(DeliveryPtr delivery, WakeReason reason) {
   switch (reason) {
     case WakeReason::kSettled:
+      delivery->saw_settled = true;
+      return LookUp(std::move(delivery));
     case WakeReason::kForgot:
       return LookUp(std::move(delivery));
     case WakeReason::kUnknown:
@@ -212,9 +234,11 @@ void Gateway::Resume(DeliveryPtr delivery, WakeReason reason) {
 void Gateway::StoreFailed(DeliveryPtr delivery, const Status& status) {
   Delivery& d = *delivery;
   LogStoreError(d, status);
-  if (d.route->on_store_error == StoreErrorPolicy::kReject)
+  // A record that is there but damaged, or that was settled a moment ago, is known to have been executed.
+  const bool known = d.saw_settled || status.code() == StatusCode::kCorruption;
+  if (known || d.route->on_store_error == StoreErrorPolicy::kReject)
     return Refuse(d, ErrorCode::kStoreUnavailable, "The store cannot answer now.");
-  // Fail open, but still elect one executor among those that this process can see.
+  // Fail open, but still elect one executor among those that this process can see, and look once more when elected.
   d.plan = Delivery::Plan::kUnprotected;
   if (d.permit) return Enqueue(std::move(delivery));
   Elect(std::move(delivery));

@@ -67,6 +67,10 @@ class Gateway {
   // Ends what is still in flight: forwarding is broken off (those records stay unknown), waiters are answered.
   void ShutDown();
 
+  // Forgets a key by an operator's hand: the next delivery is executed. True if there was a live record; Conflict if it
+  // is being executed, unless `force`. Other errors as Store::Erase.
+  Result<bool> Forget(const ScopedKey& key, bool force);
+
   // Whether this process is executing the key now.
   [[nodiscard]] bool IsExecuting(const ScopedKey& key) const { return table_.Holds(key); }
 

@@ -110,22 +110,26 @@ void Housekeeper::RetryUnstored() {
     due.swap(unstored_);
     unstored_bytes_ = 0;
   }
-  while (!due.empty()) {
+  std::deque<UnstoredEnding> left;
+  for (; !due.empty(); due.pop_front()) {
     UnstoredEnding& ending = due.front();
     const Status status = ending.response ? store_.Complete(ending.key, ending.token, *ending.response)
                                           : store_.Release(ending.key, ending.token);
+    // One that cannot be written must not keep the others; one whose record is damaged never can.
+    if (!status.ok() && status.code() != StatusCode::kConflict && status.code() != StatusCode::kCorruption) {
+      left.push_back(std::move(ending));
+      continue;
+    }
     // A claim that was lost meanwhile was settled by somebody else, whose word counts.
-    if (!status.ok() && status.code() != StatusCode::kConflict) break;
     logger_.Log(LogLevel::kInfo, LogEvent::kWarning,
                 status.ok() ? "an outcome that could not be stored is stored now"
                             : "an outcome that could not be stored was settled otherwise",
-                {{"scope", ending.key.scope()}, {"key", ending.key.key()}});
-    due.pop_front();
+                {{"scope", ending.key.scope()}, {"key", ending.key.key()}, {"reason", std::string_view(status.message())}});
   }
   const std::lock_guard lock(mutex_);
-  for (; !due.empty(); due.pop_back()) {
-    unstored_bytes_ += SizeOf(due.back());
-    unstored_.push_front(std::move(due.back()));
+  for (; !left.empty(); left.pop_back()) {
+    unstored_bytes_ += SizeOf(left.back());
+    unstored_.push_front(std::move(left.back()));
   }
 }
 

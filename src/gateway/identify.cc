@@ -41,10 +41,12 @@ std::string KeyFromValues(const std::vector<std::optional<std::string>>& values,
 
 std::string EffectiveScope(const Route& route, const http::Fields& fields) {
   if (route.scope_header.empty()) return route.scope;
-  const std::string_view value = fields.Find(route.scope_header).value_or(std::string_view());
-  const Sha256Digest digest = Sha256OfParts({value});
-  // '~' cannot stand in a scope's name, so the joined scope is nobody's plain one. 128 bits are kept.
-  return route.scope + "~" + ToHex({reinterpret_cast<const char*>(digest.data()), 16});
+  // All lines of that name count: which of them the application believes is not known here.
+  std::string values;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (http::EqualsIgnoreCase(fields[i].name, route.scope_header)) values.append(fields[i].value).push_back('\n');
+  }
+  return JoinedScope(route.scope, values);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <vector>
 
 #include "base/hash.h"
@@ -72,10 +73,21 @@ void InFlightTable::EndPermit(const std::string& key, Ending ending) {
 
 void InFlightTable::WakeAll(std::list<Waiting> waiting, WakeReason reason) {
   waiting_.fetch_sub(waiting.size(), std::memory_order_relaxed);
-  for (Waiting& one : waiting) {
-    Waiter* waiter = one.waiter.get();
-    waiter->Wake(std::move(one.waiter), reason);
+  // Whoever is woken may end a permit and so wake others. They are woken in turn, not from within, so that the stack
+  // does not grow with the number of waiters.
+  thread_local std::deque<std::pair<std::unique_ptr<Waiter>, WakeReason>>* under_way = nullptr;
+  std::deque<std::pair<std::unique_ptr<Waiter>, WakeReason>> wakes;
+  auto& queue = under_way != nullptr ? *under_way : wakes;
+  for (Waiting& one : waiting) queue.emplace_back(std::move(one.waiter), reason);
+  if (under_way != nullptr) return;
+  under_way = &wakes;
+  while (!wakes.empty()) {
+    auto [waiter, why] = std::move(wakes.front());
+    wakes.pop_front();
+    Waiter* woken = waiter.get();
+    woken->Wake(std::move(waiter), why);
   }
+  under_way = nullptr;
 }
 
 InFlightTable::TimerId InFlightTable::AddTimer(int64_t deadline_ms, const std::string& key) {

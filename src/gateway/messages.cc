@@ -12,8 +12,9 @@ using http::AppendField;
 using http::EqualsIgnoreCase;
 
 // Written to no disk: whoever can read the store must not be able to act as the sender.
-constexpr std::array<std::string_view, 6> kCredentialFields{"Authorization", "Proxy-Authorization", "Cookie",
-                                                            "X-Api-Key",     "Api-Key",             "X-Auth-Token"};
+constexpr std::array<std::string_view, 9> kCredentialFields{
+    "Authorization", "Proxy-Authorization", "Cookie",         "X-Api-Key",           "Api-Key",
+    "X-Auth-Token",  "X-Access-Token",      "X-Gitlab-Token", "X-Goog-Channel-Token"};
 // They describe the exact bytes of a body that a replay does not have.
 constexpr std::array<std::string_view, 8> kBodyBoundFields{
     "Content-Length", "Content-Encoding", "Content-Range", "Content-MD5", "ETag", "Digest", "Content-Digest",
@@ -28,13 +29,29 @@ bool OneOf(std::string_view name, const std::array<std::string_view, N>& names) 
   return std::any_of(names.begin(), names.end(), [&](std::string_view other) { return EqualsIgnoreCase(name, other); });
 }
 
+// Many application servers (CGI's rules: PHP, WSGI, Rack) read "Oncegate_Key" as "Oncegate-Key".
+std::string WithDashes(std::string_view name) {
+  std::string dashed(name);
+  std::replace(dashed.begin(), dashed.end(), '_', '-');
+  return dashed;
+}
+
 bool IsOwnField(std::string_view name) {
   return name.size() >= kFieldPrefix.size() && EqualsIgnoreCase(name.substr(0, kFieldPrefix.size()), kFieldPrefix);
 }
 
+// Whether a field of the client's request is passed on.
+bool IsForwarded(const http::Field& field, const http::Fields& fields) {
+  if (http::IsHopByHop(field.name, fields)) return false;
+  const std::string name = WithDashes(field.name);
+  return !IsOwnField(name) && !OneOf(name, kReplacedRequestFields);
+}
+
 // Whether a field of the application's answer is passed on at all.
-bool IsEndToEnd(const http::Field& field, const http::Fields& fields) {
-  return !http::IsHopByHop(field.name, fields) && !IsOwnField(field.name) &&
+bool IsEndToEnd(const http::Field& field, const http::ResponseHead& head) {
+  // RFC 9110 section 8.6: a 204 has no Content-Length, whatever the application says.
+  if (head.status == 204 && EqualsIgnoreCase(field.name, "Content-Length")) return false;
+  return !http::IsHopByHop(field.name, head.fields) && !IsOwnField(field.name) &&
          !EqualsIgnoreCase(field.name, kReplayedField);
 }
 
@@ -51,8 +68,7 @@ std::string OutboundHead(const Route& route, const InboundRequest& request, cons
   bool length = false;
   for (size_t i = 0; i < fields.size(); ++i) {
     const http::Field field = fields[i];
-    if (http::IsHopByHop(field.name, fields) || IsOwnField(field.name) || OneOf(field.name, kReplacedRequestFields))
-      continue;
+    if (!IsForwarded(field, fields)) continue;
     host = host || EqualsIgnoreCase(field.name, "Host");
     length = length || EqualsIgnoreCase(field.name, "Content-Length");
     AppendField(field.name, field.value, &head);
@@ -93,7 +109,7 @@ std::string ClientHead(const http::ResponseHead& head, Outcome outcome) {
   http::AppendStatusLine(head.status, head.reason, &text);
   for (size_t i = 0; i < head.fields.size(); ++i) {
     const http::Field field = head.fields[i];
-    if (IsEndToEnd(field, head.fields)) AppendField(field.name, field.value, &text);
+    if (IsEndToEnd(field, head)) AppendField(field.name, field.value, &text);
   }
   AppendField(kOutcomeField, outcome.name(), &text);
   return text;
@@ -106,7 +122,7 @@ StoredResponse ResponseToStore(const http::ResponseHead& head, std::string body,
   http::AppendStatusLine(head.status, head.reason, &stored.head);
   for (size_t i = 0; i < head.fields.size(); ++i) {
     const http::Field field = head.fields[i];
-    if (!IsEndToEnd(field, head.fields) || OneOf(field.name, kOneTimeFields)) continue;
+    if (!IsEndToEnd(field, head) || OneOf(field.name, kOneTimeFields)) continue;
     if (!body_kept && OneOf(field.name, kBodyBoundFields)) continue;
     AppendField(field.name, field.value, &stored.head);
   }

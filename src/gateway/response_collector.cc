@@ -23,16 +23,29 @@ bool ResponseCollector::OnHead(http::ResponseHead head) {
 bool ResponseCollector::OnBody(std::string_view data) {
   if (!flowing_) {
     const auto size = static_cast<int64_t>(kept_.size() + data.size());
-    if (size <= plan_.keep_bytes_max && memory_.GrowTo(size)) {
+    if (size <= plan_.keep_bytes_max && Reserve(size)) {
       kept_.append(data);
       return true;
     }
     if (!Flow() && !plan_.keyed) return false;
   }
-  if (!plan_.keyed) return channel_.Write(data);
-  if (!client_lost_ && !kept_.empty()) client_lost_ = !channel_.Write(kept_);
+  if (!plan_.keyed) return channel_.Write(data, pace());
+  WriteKept();
   kept_.assign(data);
   return true;
+}
+
+// A keyed answer is kept even when memory is short: it was executed, and its retries need all of it. It is bounded by
+// --workers times --max-stored-body.
+bool ResponseCollector::Reserve(int64_t bytes) {
+  if (!plan_.keyed) return memory_.GrowTo(bytes);
+  memory_.ForceTo(bytes);
+  return true;
+}
+
+bool ResponseCollector::WriteKept() {
+  if (!client_lost_ && !kept_.empty()) client_lost_ = !channel_.Write(kept_, pace());
+  return !client_lost_;
 }
 
 Reply ResponseCollector::Start() {
@@ -43,16 +56,15 @@ Reply ResponseCollector::Start() {
 bool ResponseCollector::Flow() {
   flowing_ = true;
   channel_.Begin(Start(), head_->framing == http::Framing::kContentLength);
-  if (!kept_.empty()) client_lost_ = !channel_.Write(kept_);
+  const bool written = WriteKept();
   kept_.clear();
   memory_.Clear();
-  return !client_lost_;
+  return written;
 }
 
 void ResponseCollector::Finish() {
   if (flowing_) {
-    if (!client_lost_ && !kept_.empty()) client_lost_ = !channel_.Write(kept_);
-    if (!client_lost_) channel_.Finish();
+    if (WriteKept()) channel_.Finish();
     return;
   }
   Reply reply = Start();

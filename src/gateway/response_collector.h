@@ -41,6 +41,11 @@ class ResponseCollector final : public ResponseReceiver {
 
  private:
   bool Flow();
+  bool Reserve(int64_t bytes);
+  bool WriteKept();
+  [[nodiscard]] ReplyChannel::Pace pace() const {
+    return plan_.keyed ? ReplyChannel::Pace::kApplication : ReplyChannel::Pace::kClient;
+  }
   [[nodiscard]] Reply Start();
 
   const Plan plan_;

@@ -125,6 +125,7 @@ void BodyReader::TakeSizeLine(char c) {
     Fail("a chunk extension holds a control character");
   } else {
     step_ = Step::kExtension;
+    if (++extension_bytes_ > kExtensionBytesMax) Fail("there is too much in chunk extensions");
   }
 }
 

@@ -20,7 +20,7 @@ using http::ParseState;
 
 constexpr size_t kPiecesAtOnce = 16;
 constexpr int64_t kBudgetStep = 64 * 1024;
-constexpr size_t kReserveBytesMax = 1 << 20;  // a sender's word on its body's length is believed up to here
+constexpr size_t kReserveBytesMax = 64 * 1024;  // a sender's word on its body's length is believed up to here
 
 }  // namespace
 
@@ -29,7 +29,8 @@ Connection::Connection(Accepted accepted, uint64_t id, LoopServices& services)
       fd_(std::move(accepted.fd)),
       id_(id),
       client_ip_(std::move(accepted.client_ip)),
-      memory_(services.parts.memory) {}
+      memory_(services.parts.memory),
+      unsent_memory_(services.parts.memory) {}
 
 Connection::~Connection() {
   if (channel_) channel_->Close();
@@ -71,16 +72,23 @@ bool Connection::OnMessage(LoopMessage message) {
   return Advance();
 }
 
-// Does whatever can be done now, until the client or the gateway has to do something first.
+// Does whatever can be done now, until the client or the gateway has to do something first, or others have to have
+// their turn: one busy sender must not keep a loop.
 bool Connection::Advance() {
+  size_t reads = 0;
+  size_t requests = 0;
   for (;;) {
     if (!Flush()) return false;
     if (state_ == State::kLingering) return Drain();
-    bool took = false;
-    while (state_ == State::kReading && unsent_bytes_ < kUnsentBytesMax && TakeRequest()) took = true;
-    if (took) continue;
+    wants_turn_ = reads >= kTurnReads || requests >= kTurnRequests;
+    if (wants_turn_) return true;
+    const size_t before = requests;
+    while (requests < kTurnRequests && state_ == State::kReading && unsent_bytes_ < kUnsentBytesMax && TakeRequest())
+      ++requests;
+    if (requests > before) continue;
     if (!more_to_read_ || !WantsInput()) break;
     if (!Fill()) return false;
+    ++reads;
   }
   // A client that sends no more gets the answers it is owed.
   if (client_closed_ && state_ == State::kReading) {
@@ -108,10 +116,8 @@ bool Connection::WantsInput() const {
 bool Connection::Fill() {
   const ssize_t got = recv(fd_.get(), services_.scratch.data(), services_.scratch.size(), 0);
   if (got > 0) {
-    if (input_used_ == input_.size()) {
-      input_.clear();
-      input_used_ = 0;
-    }
+    input_.erase(0, input_used_);
+    input_used_ = 0;
     input_.append(services_.scratch.data(), static_cast<size_t>(got));
     more_to_read_ = read_to_end_ || static_cast<size_t>(got) == services_.scratch.size();
     return true;
@@ -151,8 +157,14 @@ bool Connection::Flush() {
     message.msg_iovlen = count;
     const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
-    ++progress_;
+    // A client that is slow to read must not cost more memory than all connections together may have.
+    if (sent < 0)
+      return (errno == EAGAIN || errno == EWOULDBLOCK) && unsent_memory_.GrowTo(static_cast<int64_t>(unsent_bytes_));
+    sent_bytes_ += static_cast<size_t>(sent);
+    if (sent_bytes_ >= kWriteProgressBytes) {
+      sent_bytes_ = 0;
+      ++progress_;
+    }
     unsent_bytes_ -= static_cast<size_t>(sent);
     unsent_offset_ += static_cast<size_t>(sent);
     while (!unsent_.empty() && unsent_offset_ >= unsent_.front().bytes.size()) {
@@ -161,6 +173,7 @@ bool Connection::Flush() {
       unsent_.pop_front();
     }
   }
+  unsent_memory_.Clear();
   if (state_ != State::kClosing) return true;
   if (client_closed_) return false;
   shutdown(fd_.get(), SHUT_WR);
@@ -199,15 +212,8 @@ bool Connection::TakeRequest() {
 
 // The head is known: is there room for the body? True if there is something to be sent first.
 bool Connection::BeginBody() {
-  const auto body_max = static_cast<uint64_t>(services_.options.max_body);
-  if (head_.framing == http::Framing::kContentLength && head_.content_length > body_max) {
-    Fail({.code = ErrorCode::kBodyTooLarge,
-          .detail = "The body may have at most " + std::to_string(body_max) + " bytes."});
-    return true;
-  }
-  const auto room = static_cast<int64_t>(head_.content_length + Rest().size());
-  if (!memory_.GrowTo(room)) {
-    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1});
+  if (head_.content_length > static_cast<uint64_t>(services_.options.max_body)) {
+    FailTooLarge();
     return true;
   }
   body_reader_ = http::BodyReader(head_.framing, head_.content_length);
@@ -227,10 +233,10 @@ ParseState Connection::ReadBody() {
   }
   const auto size = static_cast<int64_t>(body_.size());
   if (size > services_.options.max_body) {
-    Fail({.code = ErrorCode::kBodyTooLarge,
-          .detail = "The body may have at most " + std::to_string(services_.options.max_body) + " bytes."});
+    FailTooLarge();
     return ParseState::kError;
   }
+  // Only what has arrived counts: a sender's word costs it nothing.
   if (!memory_.GrowTo((size + kBudgetStep - 1) / kBudgetStep * kBudgetStep)) {
     Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1});
     return ParseState::kError;
@@ -256,9 +262,9 @@ void Connection::Dispatch() {
     input_used_ = 0;
   }
   state_ = State::kBusy;
-  channel_ = std::make_shared<ChannelState>();
+  channel_ = std::make_shared<ChannelState>(services_.parts.memory);
   channel_->client_gone = client_closed_;
-  const LoopChannel::DispatchScope scope(this, id_);
+  const LoopChannel::DispatchScope scope(this, channel_.get());
   services_.parts.gateway.Handle(std::move(request),
                                  std::make_unique<LoopChannel>(services_.mailbox, id_, channel_));
 }
@@ -270,12 +276,19 @@ void Connection::Fail(const http::Error& error) {
   Queue(std::move(reply.head) + "Connection: close\r\n\r\n" + reply.body);
   state_ = State::kClosing;
   memory_.Clear();
+  body_ = {};
   input_ = {};
   input_used_ = 0;
 }
 
+void Connection::FailTooLarge() {
+  Fail({.code = ErrorCode::kBodyTooLarge,
+        .detail = "The body may have at most " + std::to_string(services_.options.max_body) + " bytes."});
+}
+
 std::string Connection::ConnectionFields() {
-  keep_alive_ = keep_alive_ && !services_.stopping && !client_closed_;
+  const bool no_more_comes = client_closed_ && Rest().empty();
+  keep_alive_ = keep_alive_ && !services_.stopping && !no_more_comes;
   if (!keep_alive_) return "Connection: close\r\n";
   return version_ == http::Version::kHttp10 ? "Connection: keep-alive\r\n" : "";
 }
@@ -300,7 +313,8 @@ void Connection::TakeBegin(ReplyBegin begin) {
   if (state_ != State::kBusy) return;
   const bool has_body = !is_head_ && !http::StatusHasNoBody(begin.reply.status);
   chunked_ = has_body && !begin.length_known && version_ == http::Version::kHttp11;
-  if (has_body && !begin.length_known && !chunked_) keep_alive_ = false;
+  until_close_ = has_body && !begin.length_known && !chunked_;
+  if (until_close_) keep_alive_ = false;
   std::string bytes = std::move(begin.reply.head);
   if (chunked_) http::AppendField("Transfer-Encoding", "chunked", &bytes);
   bytes += ConnectionFields();
@@ -329,6 +343,13 @@ void Connection::TakeEnd(bool whole) {
   if (!whole) {
     // The client must be able to tell that the answer is not complete: no last chunk, and the connection ends.
     state_ = State::kClosing;
+    if (until_close_) {
+      // Here an orderly end would say that the answer is whole; a reset does not.
+      const linger reset{1, 0};
+      setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      client_closed_ = true;
+      unsent_.clear();
+    }
     return;
   }
   if (chunked_) {
@@ -342,6 +363,7 @@ void Connection::TakeEnd(bool whole) {
 void Connection::EndAnswer() {
   state_ = keep_alive_ ? State::kReading : State::kClosing;
   chunked_ = false;
+  until_close_ = false;
   ++progress_;
   for (Piece& piece : unsent_) piece.streamed = 0;
   channel_.reset();

@@ -24,7 +24,10 @@ namespace oncegate {
 inline constexpr size_t kReadBytes = 64 * 1024;          // a loop's scratch buffer
 inline constexpr size_t kPipelinedBytesMax = 64 * 1024;  // read ahead while a request is being answered
 inline constexpr size_t kUnsentBytesMax = 256 * 1024;    // answers waiting for the client before more requests are read
-inline constexpr int64_t kWriteStallMs = 30'000;         // a client that takes nothing for so long is cut off
+inline constexpr int64_t kWriteStallMs = 30'000;         // a client that takes less than kWriteProgressBytes in this time,
+inline constexpr size_t kWriteProgressBytes = 256 * 1024;  // and not all that there is, is cut off
+inline constexpr size_t kTurnReads = 8;                  // then other connections of the loop have their turn
+inline constexpr size_t kTurnRequests = 64;
 inline constexpr int64_t kLingerMs = 2'000;              // how long a closed connection is drained, so that the answer arrives
 inline constexpr size_t kLingerBytesMax = 1 << 20;
 
@@ -53,6 +56,9 @@ class Connection {
   // The kernel has bytes, or room for some. `hang_up`: the client's last bytes are among them.
   bool OnReady(bool readable, bool hang_up);
   bool OnMessage(LoopMessage message);
+  // It had its turn and could go on at once.
+  [[nodiscard]] bool wants_turn() const { return wants_turn_; }
+
   // The deadline of what it awaits has passed.
   bool OnDeadline();
   // The process is going down: close now unless an answer is owed.
@@ -99,6 +105,7 @@ class Connection {
   http::ParseState ReadBody();
   void Dispatch();
   void Fail(const http::Error& error);
+  void FailTooLarge();
   void TakeBegin(ReplyBegin begin);
   void TakeData(const std::string& data);
   void TakeEnd(bool whole);
@@ -116,6 +123,7 @@ class Connection {
   bool client_closed_ = false;  // it will send no more
   bool more_to_read_ = false;   // the kernel may hold bytes that were not read
   bool read_to_end_ = false;    // a short read does not mean that nothing is left: the end of the stream is
+  bool wants_turn_ = false;
   uint64_t progress_ = 0;
 
   // The request that is being read.
@@ -134,10 +142,13 @@ class Connection {
   bool keep_alive_ = true;
   bool is_head_ = false;
   bool chunked_ = false;
+  bool until_close_ = false;
 
   std::deque<Piece> unsent_;
   size_t unsent_offset_ = 0;  // of the first piece, already taken
   size_t unsent_bytes_ = 0;
+  size_t sent_bytes_ = 0;       // since the last progress
+  BudgetShare unsent_memory_;   // of what a client is slow to take
   size_t lingered_bytes_ = 0;
 };
 

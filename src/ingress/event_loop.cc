@@ -66,11 +66,12 @@ void EventLoop::Run() {
         AcceptWaiting(id - kListenerIds);
       } else if (const auto found = connections_.find(id); found != connections_.end()) {
         Connection& connection = *found->second;
-        const bool broken = (event.events & (EPOLLERR | EPOLLHUP)) != 0;
-        After(connection, !broken && connection.OnReady((event.events & EPOLLIN) != 0,
-                                                        (event.events & EPOLLRDHUP) != 0));
+        const bool hang_up = (event.events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+        const bool broken = (event.events & EPOLLERR) != 0;
+        After(connection, !broken && connection.OnReady((event.events & EPOLLIN) != 0, hang_up));
       }
     }
+    GiveTurns();
     ExpireDeadlines();
     ResumeAccepting();
   }
@@ -161,6 +162,7 @@ void EventLoop::Adopt(Accepted accepted) {
 
 // What every call into a connection ends with: it goes, or its deadline is put where it belongs now.
 void EventLoop::After(Connection& connection, bool alive) {
+  if (alive && connection.wants_turn()) waiting_turn_.push_back(connection.id());
   Connection::DeadlineSlot& slot = connection.deadline;
   const Awaits awaits = alive ? connection.awaits() : Awaits::kCount;
   if (alive && slot.awaits == awaits && slot.progress == connection.progress()) return;
@@ -175,6 +177,18 @@ void EventLoop::After(Connection& connection, bool alive) {
   slot.progress = connection.progress();
   slot.deadline_ms = services_.now_ms + DurationOf(awaits);
   slot.position = list.insert(list.end(), &connection);
+}
+
+// Those that had to stop in the middle of their work go on, once each.
+void EventLoop::GiveTurns() {
+  std::vector<uint64_t> turns;
+  turns.swap(waiting_turn_);
+  for (const uint64_t id : turns) {
+    const auto found = connections_.find(id);
+    if (found == connections_.end() || !found->second->wants_turn()) continue;
+    Connection& connection = *found->second;
+    After(connection, connection.OnReady(false, false));
+  }
 }
 
 int64_t EventLoop::DurationOf(Awaits awaits) const {
@@ -206,6 +220,7 @@ void EventLoop::ExpireDeadlines() {
 }
 
 int EventLoop::WaitMs() const {
+  if (!waiting_turn_.empty()) return 0;
   int64_t next_ms = std::numeric_limits<int64_t>::max();
   for (size_t kind = 0; kind < kKinds; ++kind) {
     if (static_cast<Awaits>(kind) != Awaits::kGateway && !deadlines_[kind].empty())

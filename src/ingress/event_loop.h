@@ -54,6 +54,7 @@ class EventLoop {
   void ResumeAccepting();
   void Adopt(Accepted accepted);
   void After(Connection& connection, bool alive);
+  void GiveTurns();
   void StopTaking();
   void ExpireDeadlines();
   [[nodiscard]] int64_t DurationOf(Awaits awaits) const;
@@ -77,6 +78,7 @@ class EventLoop {
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
   // All connections that await the same thing have the same time for it, so that each list is ordered by itself.
   std::array<std::list<Connection*>, kKinds> deadlines_;
+  std::vector<uint64_t> waiting_turn_;  // connections that could go on, by id
   int64_t stop_deadline_ms_ = 0;  // 0: not stopping
 };
 

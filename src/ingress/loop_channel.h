@@ -16,10 +16,16 @@ class Connection;
 
 // What a connection and the channel of its current request share.
 struct ChannelState {
+  explicit ChannelState(ByteBudget& the_memory) : memory(the_memory) {}
+  ~ChannelState() { memory.Give(static_cast<int64_t>(queued_bytes)); }
+  ChannelState(const ChannelState&) = delete;
+  ChannelState& operator=(const ChannelState&) = delete;
+
+  ByteBudget& memory;
   std::atomic<bool> client_gone{false};
   std::mutex mutex;
   std::condition_variable changed;
-  size_t queued_bytes = 0;  // guarded by mutex; streamed and not yet taken by the client
+  size_t queued_bytes = 0;  // guarded by mutex; streamed, not yet taken by the client, and taken from `memory`
   bool closed = false;      // guarded by mutex; the connection is no more
 
   // The client took `bytes` of what was streamed.
@@ -38,7 +44,7 @@ class LoopChannel final : public ReplyChannel {
 
   void Send(Reply reply) override;
   void Begin(Reply reply, bool length_known) override;
-  bool Write(std::string_view data) override;
+  bool Write(std::string_view data, Pace pace) override;
   void Finish() override;
   [[nodiscard]] bool ClientGone() const override;
 
@@ -46,19 +52,22 @@ class LoopChannel final : public ReplyChannel {
   // then goes straight into the connection, without a detour through the mailbox. One scope a thread at a time.
   class DispatchScope {
    public:
-    DispatchScope(Connection* connection, uint64_t id);
+    DispatchScope(Connection* connection, const ChannelState* state);
     ~DispatchScope();
     DispatchScope(const DispatchScope&) = delete;
     DispatchScope& operator=(const DispatchScope&) = delete;
   };
 
  private:
+  bool AwaitRoom(size_t bytes, Pace pace);
   void Post(LoopMessage message);
 
   const std::shared_ptr<Mailbox> mailbox_;
   const uint64_t connection_;
   const std::shared_ptr<ChannelState> state_;
   bool finished_ = false;
+  uint64_t streamed_bytes_ = 0;
+  int64_t waited_ms_ = 0;  // for the client to read, all pieces together
 };
 
 }  // namespace oncegate

@@ -2,8 +2,12 @@
 
 #include <simdjson.h>
 
+#include <mutex>
+
 namespace oncegate {
 namespace {
+
+constexpr size_t kKeptParserBytesMax = 256 * 1024;
 
 // One a thread: a parser keeps its buffers, and making one costs more than parsing a small webhook.
 struct Parsers {
@@ -58,6 +62,24 @@ std::optional<std::string> ScalarAt(simdjson::ondemand::document& document, cons
   return std::string(text);
 }
 
+std::vector<std::optional<std::string>> Extract(std::string_view body, std::span<const JsonPointer> pointers,
+                                                Parsers& parsers) {
+  std::vector<std::optional<std::string>> values(pointers.size());
+  const simdjson::padded_string padded(body);
+  // The lazy parser would stop at the value and never see that the rest is broken, where the application's parser will.
+  // Only numbers beyond 64 bits are let through: they are valid JSON that this parser cannot hold.
+  simdjson::dom::element whole;
+  const simdjson::error_code error = parsers.whole.parse(padded).get(whole);
+  if (error != simdjson::SUCCESS && error != simdjson::NUMBER_ERROR) return values;
+  simdjson::ondemand::document document;
+  if (parsers.lazy.iterate(padded).get(document) != simdjson::SUCCESS) return values;
+  for (size_t i = 0; i < pointers.size(); ++i) {
+    document.rewind();
+    values[i] = ScalarAt(document, pointers[i]);
+  }
+  return values;
+}
+
 }  // namespace
 
 Result<JsonPointer> JsonPointer::Parse(std::string_view text) {
@@ -72,22 +94,16 @@ Result<JsonPointer> JsonPointer::Parse(std::string_view text) {
 }
 
 std::vector<std::optional<std::string>> ExtractJson(std::string_view body, std::span<const JsonPointer> pointers) {
-  std::vector<std::optional<std::string>> values(pointers.size());
-  if (pointers.empty() || body.empty()) return values;
-  thread_local Parsers parsers;
-  const simdjson::padded_string padded(body);
-  // The lazy parser would stop at the value and never see that the rest is broken, where the application's parser will.
-  // Only numbers beyond 64 bits are let through: they are valid JSON that this parser cannot hold.
-  simdjson::dom::element whole;
-  const simdjson::error_code error = parsers.whole.parse(padded).get(whole);
-  if (error != simdjson::SUCCESS && error != simdjson::NUMBER_ERROR) return values;
-  simdjson::ondemand::document document;
-  if (parsers.lazy.iterate(padded).get(document) != simdjson::SUCCESS) return values;
-  for (size_t i = 0; i < pointers.size(); ++i) {
-    document.rewind();
-    values[i] = ScalarAt(document, pointers[i]);
+  if (pointers.empty() || body.empty()) return std::vector<std::optional<std::string>>(pointers.size());
+  if (body.size() <= kKeptParserBytesMax) {
+    thread_local Parsers parsers;
+    return Extract(body, pointers, parsers);
   }
-  return values;
+  // A parser's buffers are many times as large as its text. For large bodies they exist once, and not for long.
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  Parsers parsers;
+  return Extract(body, pointers, parsers);
 }
 
 }  // namespace oncegate

@@ -78,6 +78,7 @@ TEST_F(ControlServerTest, AnswersWithJsonAndProblems) {
 TEST_F(ControlServerTest, AReleaseHasNoContentAtAll) {
   Listen();
   Post("a/b").Get();
+  while (gateway_->IsExecuting(ScopedKey("default", "a/b"))) std::this_thread::yield();
   const RawAnswer answer = Ask("DELETE /v1/records/default/a%2Fb");
   EXPECT_EQ(answer.status, 204);
   EXPECT_EQ(answer.Field("Content-Length"), "") << answer.head;

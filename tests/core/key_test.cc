@@ -98,6 +98,17 @@ TEST(IsValidScope, HasItsOwnAlphabet) {
     EXPECT_FALSE(IsValidScope(scope)) << scope;
 }
 
+TEST(JoinedScope, IsARecordsScopeAndNobodysName) {
+  const std::string joined = JoinedScope("default", "Bearer alice\n");
+  EXPECT_TRUE(IsRecordScope(joined)) << joined;
+  EXPECT_FALSE(IsValidScope(joined)) << joined;
+  EXPECT_NE(joined, JoinedScope("default", "Bearer bob\n"));
+  EXPECT_TRUE(IsRecordScope("default"));
+  for (const std::string& scope : {std::string("default~"), joined + "0", joined.substr(0, joined.size() - 1),
+                                   "~" + joined, "default~" + std::string(32, 'g')})
+    EXPECT_FALSE(IsRecordScope(scope)) << scope;
+}
+
 TEST(ScopedKey, NoTwoPairsShareTheirBytes) {
   EXPECT_NE(ScopedKey("a", "bc").bytes(), ScopedKey("ab", "c").bytes());
   const ScopedKey key("stripe", "evt_1");

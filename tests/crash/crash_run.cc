@@ -321,6 +321,7 @@ std::optional<Aim> CrashRun::MissedAim() const {
   for (const AimedStep& aimed : kAimedSteps) {
     if (kills_hit_[static_cast<size_t>(aimed.step)] < HitsMin()) return aimed.aim;
   }
+  if (idle_kills_ < HitsMin()) return Aim::kIdle;
   return std::nullopt;
 }
 

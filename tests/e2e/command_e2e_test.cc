@@ -77,6 +77,19 @@ TEST_F(CommandE2e, GetListStatsReleaseAndCleanupSpeakToTheServer) {
   EXPECT_EQ(Run({"cleanup"}).exit_code, 0);
 }
 
+TEST_F(CommandE2e, RecordsOfAJoinedScopeCanBeReadAndReleased) {
+  Serve({"--scope-header", "Authorization"});
+  Deliver("evt_1", "Authorization: Bearer alice\r\n");
+  const CommandResult list = Run({"list", "--json"});
+  const size_t at = list.out.find("default~");
+  ASSERT_NE(at, std::string::npos) << list.out;
+  const std::string scope = list.out.substr(at, 8 + 32);
+  EXPECT_EQ(Run({"get", "evt_1", "--scope", scope}).exit_code, 0);
+  EXPECT_EQ(Run({"release", "evt_1", "--scope", scope}).exit_code, 0);
+  Deliver("evt_1", "Authorization: Bearer alice\r\n");
+  EXPECT_EQ(app_.Executions("evt_1"), 2);
+}
+
 TEST_F(CommandE2e, ReadsADirectoryThatNoServerUses) {
   Serve();
   Deliver("evt_1");

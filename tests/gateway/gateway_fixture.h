@@ -49,7 +49,7 @@ class RecordingChannel final : public ReplyChannel {
     const std::lock_guard lock(state_->mutex);
     state_->seen = {reply.status, std::move(reply.head), std::move(reply.body), false};
   }
-  bool Write(std::string_view data) override {
+  bool Write(std::string_view data, Pace) override {
     const std::lock_guard lock(state_->mutex);
     state_->seen.body += data;
     return !state_->gone;

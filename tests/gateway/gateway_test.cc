@@ -239,6 +239,16 @@ TEST_F(GatewayTest, TheScopeHeaderKeepsClientsApart) {
   EXPECT_EQ(Verdict(Post("k", "Authorization: Bearer bob\r\n").Get()), "200 executed");
   EXPECT_EQ(Verdict(Post("k", "Authorization: Bearer alice\r\n").Get()), "200 replayed");
   EXPECT_EQ(Verdict(Post("k").Get()), "200 executed");
+  // Which of two lines the application believes is not known: both count.
+  EXPECT_EQ(Verdict(Post("k", "Authorization: Bearer alice\r\nAuthorization: Bearer bob\r\n").Get()), "200 executed");
+}
+
+TEST_F(GatewayTest, LargeBodiesAreReadOnAWorker) {
+  Start();
+  const std::string body(3 << 20, 'x');
+  EXPECT_EQ(Verdict(Post("big", "", body).Get()), "200 executed");
+  EXPECT_EQ(Verdict(Post("big", "", body).Get()), "200 replayed");
+  EXPECT_EQ(Verdict(Post("big", "", body + "x").Get()), "422 key-reused");
 }
 
 TEST_F(GatewayTest, KeysTypesAndLabelsComeFromTheBody) {

@@ -16,7 +16,7 @@ TEST_F(GatewayTest, TheApplicationGetsTheRequestAsSentLessWhatConcernsTheConnect
   Start();
   Send("POST",
        "X-B: 2\r\nx-a:  one%2Fvalue \r\nX-B: 3\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
-       "Upgrade: h2c\r\nOncegate-Key: forged\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
+       "Upgrade: h2c\r\nOncegate-Key: forged\r\nOncegate_Attempt: 9\r\nX_Forwarded_Proto: https\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
        "Expect: 100-continue\r\nIdempotency-Key: evt_1\r\nContent-Length: 2\r\n",
        "{}", "/a%2Fb/../c?x=%20")
       .Get();
@@ -65,6 +65,11 @@ TEST(Messages, AnswersWithoutABodyGetNoLength) {
             "HTTP/1.1 204 No Content\r\nX: 1\r\n");
   EXPECT_EQ(ResponseToStore(Parse("HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"), "", true).head,
             "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n");
+}
+
+TEST(Messages, A204HasNoLengthWhateverTheApplicationSays) {
+  const http::ResponseHead head = Parse("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(ClientHead(head, Outcome::kExecuted), "HTTP/1.1 204 No Content\r\nOncegate-Outcome: executed\r\n");
 }
 
 TEST(Messages, AnOmittedBodyTakesItsDescriptionWithIt) {

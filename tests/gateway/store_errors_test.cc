@@ -37,6 +37,46 @@ TEST_F(GatewayTest, FailingOpenStillElectsOneExecutorAndStillReplays) {
   EXPECT_EQ(Verdict(Post("known").Get()), "200 unprotected");
 }
 
+TEST_F(GatewayTest, FailingOpenLooksAgainBeforeItExecutes) {
+  Start({.on_store_error = StoreErrorPolicy::kForward});
+  upstream_.Fail(ForwardEnd::kTimedOut);
+  EXPECT_EQ(Verdict(Post("held").Get()), "504 upstream-timeout");
+  // Reads fail while this one arrives, and work again when its turn comes: the record's word counts then.
+  Call owner = PostHeld("held2");
+  upstream_.AwaitRequests(2);
+  store_.fail_gets = true;
+  Call waiter = Post("held2", "X-Hold: yes\r\n");
+  store_.fail_gets = false;
+  upstream_.Answer(200, "x");
+  upstream_.OpenGate();
+  EXPECT_EQ(Verdict(owner.Get()), "200 executed");
+  EXPECT_EQ(Verdict(waiter.Get()), "200 replayed");
+  EXPECT_EQ(Verdict(Post("held").Get()), "409 outcome-unknown");
+  EXPECT_EQ(upstream_.executions(), 2U);
+}
+
+TEST_F(GatewayTest, ADamagedRecordIsNeverExecutedAgain) {
+  Start({.on_store_error = StoreErrorPolicy::kForward});
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
+  store_.damaged = true;
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "503 store-unavailable");
+  EXPECT_EQ(upstream_.executions(), 1U);
+}
+
+TEST_F(GatewayTest, AnOperatorsReleaseAndARunningDeliveryExcludeEachOther) {
+  Start();
+  const ScopedKey key("default", "evt_1");
+  EXPECT_FALSE(*gateway_->Forget(key, false));
+  Call running = PostHeld("evt_1");
+  upstream_.AwaitRequests(1);
+  EXPECT_EQ(gateway_->Forget(key, false).status().code(), StatusCode::kConflict);
+  upstream_.OpenGate();
+  EXPECT_EQ(Verdict(running.Get()), "200 executed");
+  while (gateway_->IsExecuting(key)) std::this_thread::yield();
+  EXPECT_TRUE(*gateway_->Forget(key, false));
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
+}
+
 TEST_F(GatewayTest, AnOutcomeThatCannotBeStoredIsAnsweredHeldAndStoredLater) {
   Start();
   upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver& receiver) {

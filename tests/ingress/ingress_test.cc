@@ -236,6 +236,76 @@ TEST_F(IngressTest, AClientThatOnlyStopsSendingStillGetsItsAnswer) {
   EXPECT_TRUE(client.AtEnd());
 }
 
+TEST_F(IngressTest, PipelinedRequestsBeforeAHalfCloseAreAllAnswered) {
+  Listen();
+  RawClient client = Connect();
+  client.Send(PostOf("a", "{}", "X-Hold: yes\r\n") + PostOf("b") + PostOf("c"));
+  client.CloseSending();
+  upstream_.AwaitRequests(1);
+  upstream_.OpenGate();
+  for (const char* key : {"a", "b", "c"}) EXPECT_EQ(client.Receive().Verdict(), "200 executed") << key;
+  EXPECT_TRUE(client.AtEnd());
+}
+
+// Each loop counts its connections for itself; answers that one loop's thread gives for another's must not go astray.
+TEST_F(IngressTest, AnswersFindTheirConnectionOnEveryLoop) {
+  Listen({.loops = 4});
+  upstream_.Fail(ForwardEnd::kTimedOut);
+  EXPECT_EQ(Ask(PostOf("held")).Verdict(), "504 upstream-timeout");
+  constexpr int kRequests = 200;
+  std::string burst;
+  for (int i = 0; i < kRequests; ++i) burst += PostOf("held");
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 16; ++i) clients.push_back(Connect());
+  for (RawClient& client : clients) client.Send(burst);
+  for (RawClient& client : clients) {
+    for (int i = 0; i < kRequests; ++i) ASSERT_EQ(client.Receive().Verdict(), "409 outcome-unknown") << i;
+  }
+}
+
+TEST_F(IngressTest, AClientThatDoesNotReadDoesNotDelayTheOutcome) {
+  Listen({}, {.max_stored_body = 1000});
+  upstream_.SetScript([](const OutboundRequest&, ResponseReceiver& receiver) {
+    const std::vector<std::string> pieces(100, std::string(64 * 1024, 'x'));
+    return ScriptedUpstream::Respond(receiver, 200, "Transfer-Encoding: chunked\r\n", pieces);
+  });
+  RawClient sleeper = Connect();
+  sleeper.Send(PostOf("a"));
+  RawAnswer replay;
+  do {
+    replay = Ask(PostOf("a"));
+  } while (replay.status == 409);
+  EXPECT_EQ(replay.Verdict(), "200 replayed");
+  EXPECT_EQ(replay.Field("Oncegate-Body"), "omitted");
+  const RawAnswer late = sleeper.Receive();
+  EXPECT_EQ(late.body.size(), 100U * 64 * 1024);
+  EXPECT_TRUE(late.whole);
+}
+
+TEST_F(IngressTest, AnEndlessSenderDoesNotKeepTheLoop) {
+  Listen({.loops = 1});
+  Ask(PostOf("a"));
+  RawClient greedy = Connect();
+  std::string burst;
+  for (int i = 0; i < 5000; ++i) burst += PostOf("a");
+  std::thread sender([&] { greedy.Send(burst); });
+  EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 replayed");
+  for (int i = 0; i < 5000; ++i) ASSERT_EQ(greedy.Receive().Verdict(), "200 replayed") << i;
+  sender.join();
+}
+
+TEST_F(IngressTest, ABrokenAnswerToHttp10IsAReset) {
+  Listen();
+  upstream_.SetScript([&](const OutboundRequest&, ResponseReceiver& receiver) {
+    ScriptedUpstream::Respond(receiver, 200, "Transfer-Encoding: chunked\r\n", {"one "});
+    return ForwardResult{ForwardEnd::kBroken, "cut"};
+  });
+  RawClient client = Connect();
+  client.Send("GET / HTTP/1.0\r\n\r\n");
+  client.Receive();
+  EXPECT_TRUE(client.was_reset());
+}
+
 TEST_F(IngressTest, AClientThatHangsUpCancelsNothing) {
   Listen();
   RawClient client = Connect();
@@ -262,11 +332,19 @@ TEST_F(IngressTest, TurnsAwayConnectionsBeyondTheLimit) {
 }
 
 TEST_F(IngressTest, BodiesBeyondTheMemoryBudgetAreRefused) {
-  Listen({.max_body = 128 << 20});
+  Listen();
+  ASSERT_TRUE(memory_.TryTake(63 << 20));
+  std::vector<RawClient> liars;
+  for (int i = 0; i < 20; ++i) {
+    liars.push_back(Connect());
+    liars.back().Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
+  }
+  EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 executed") << "a sender's word alone takes nothing";
   RawClient client = Connect();
-  client.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+  client.Send(PostOf("b", std::string(2 << 20, 'x')));
   EXPECT_EQ(client.Receive().Verdict(), "503 overloaded");
-  EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 executed");
+  EXPECT_EQ(Ask(PostOf("c")).Verdict(), "200 executed");
+  memory_.Give(63 << 20);
 }
 
 TEST_F(IngressTest, HundredsOfIdleConnectionsDoNotDisturb) {

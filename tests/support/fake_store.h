@@ -18,6 +18,7 @@ class FakeStore final : public Store {
  public:
   explicit FakeStore(const Clock& clock) : clock_(clock) {}
 
+  std::atomic<bool> damaged{false};  // what is read is not what was written
   std::atomic<bool> fail_gets{false};
   std::atomic<bool> fail_claims{false};
   std::atomic<bool> fail_endings{false};
@@ -27,6 +28,7 @@ class FakeStore final : public Store {
   [[nodiscard]] int64_t NowMs() const override { return clock_.WallMs(); }
 
   Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) override {
+    if (damaged) return Corruption("the record is damaged");
     if (fail_gets) return Unavailable("reads fail");
     const std::lock_guard lock(mutex_);
     std::optional<Record> record = Find(key);

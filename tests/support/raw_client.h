@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -108,6 +109,9 @@ class RawClient {
     return answer;
   }
 
+  // Whether the connection ended by a reset rather than in an orderly way.
+  [[nodiscard]] bool was_reset() const { return reset_; }
+
   // Whether the other side closes without sending anything more.
   bool AtEnd() { return buffer_.empty() && !Fill() && buffer_.empty() && ended_; }
 
@@ -121,6 +125,7 @@ class RawClient {
     std::array<char, 65536> bytes{};
     const ssize_t got = recv(fd_, bytes.data(), bytes.size(), 0);
     ended_ = got <= 0;
+    reset_ = got < 0 && errno == ECONNRESET;
     if (got > 0) buffer_.append(bytes.data(), static_cast<size_t>(got));
     return got > 0;
   }
@@ -150,6 +155,7 @@ class RawClient {
   int fd_;
   bool connected_ = false;
   bool ended_ = false;
+  bool reset_ = false;
   std::string buffer_;
 };
 
