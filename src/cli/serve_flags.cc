@@ -33,14 +33,16 @@ Status ReadOnOff(const std::string& text, bool* out) {
 
 Status ReadEndpoint(const std::string& text, Endpoint* out) {
   Result<Endpoint> endpoint = Endpoint::Parse(text);
-  if (endpoint.ok()) *out = *std::move(endpoint);
-  return endpoint.status();
+  if (!endpoint.ok()) return endpoint.status();
+  *out = *std::move(endpoint);
+  return OkStatus();
 }
 
 Status ReadPointer(const std::string& text, std::optional<JsonPointer>* out) {
   Result<JsonPointer> pointer = JsonPointer::Parse(text);
-  if (pointer.ok()) out->emplace(*std::move(pointer));
-  return pointer.status();
+  if (!pointer.ok()) return pointer.status();
+  out->emplace(*std::move(pointer));
+  return OkStatus();
 }
 
 Status ReadStatuses(const std::string& text, StatusSet* out) {
@@ -85,8 +87,9 @@ Status ReadListen(const Values& values, ServeOptions& options) {
 
 Status ReadUpstream(const Values& values, ServeOptions& options) {
   Result<UpstreamUrl> url = UpstreamUrl::Parse(values[0]);
-  if (url.ok()) options.upstream = *std::move(url);
-  return url.status();
+  if (!url.ok()) return url.status();
+  options.upstream = *std::move(url);
+  return OkStatus();
 }
 
 Status ReadKeyHeaders(const Values& values, ServeOptions& options) {

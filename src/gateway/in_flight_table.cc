@@ -110,7 +110,9 @@ void InFlightTable::ExpireWaits() {
       timers_.erase(timers_.begin());
     }
   }
-  for (const auto& [timer, key] : due) {
+  for (const auto& entry_due : due) {
+    const TimerId timer = entry_due.first;
+    const std::string& key = entry_due.second;
     std::list<Waiting> expired;
     {
       Shard& shard = ShardOf(key);

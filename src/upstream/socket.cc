@@ -128,7 +128,7 @@ Result<Descriptor> ConnectTcp(const std::string& host, uint16_t port, const Wait
   std::string why = "no addresses";
   for (const addrinfo* address = addresses->get(); address != nullptr; address = address->ai_next, --left) {
     const int64_t left_ms = waiter.LeftMs();
-    const int64_t share_ms = left_ms == Waiter::kNever ? 0 : std::max<int64_t>(left_ms / left, 1);
+    const int64_t share_ms = left_ms == Waiter::kNever ? 0 : std::max<int64_t>(left_ms / std::max<int64_t>(left, 1), 1);
     Result<Descriptor> socket = ConnectTo(*address, waiter.Within(share_ms));
     if (socket.ok()) return socket;
     why = socket.status().message();

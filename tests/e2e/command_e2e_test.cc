@@ -189,7 +189,7 @@ TEST_F(CommandE2e, WithoutAServerTheCommandsSaySo) {
 TEST_F(CommandE2e, TheControlListenerAsksForTheToken) {
   std::ofstream(dir_ / "tokens") << "# operators\nalice:s3cret-token-of-alice\n";
   Serve({"--control-token-file", dir_ / "tokens"});
-  ExpectOneLine(Run({"stats"}), 1, "unauthorized");
+  ExpectOneLine(Run({"stats"}), 1, "asks for a token");
   EXPECT_EQ(Run({"stats", "--control-token-file", dir_ / "tokens"}).exit_code, 0);
 }
 

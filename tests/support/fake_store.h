@@ -90,7 +90,7 @@ class FakeStore final : public Store {
   Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) override {
     const std::lock_guard lock(mutex_);
     const std::optional<Record> record = Find(key);
-    if (record && in_flight && !force) return Conflict("in flight");
+    if (record && record->state == RecordState::kInProgress && in_flight && !force) return Conflict("in flight");
     records_.erase(key.bytes());
     return record.has_value();
   }
