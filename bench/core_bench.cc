@@ -15,7 +15,8 @@ namespace {
 
 // A webhook of the given size, shaped like those that payment providers send.
 std::string Webhook(size_t bytes) {
-  std::string body = R"({"id":"evt_1PqXyZ2eZvKYlo2C","object":"event","type":"order.created","data":{"object":{"id":42,"note":")";
+  std::string body =
+      R"({"id":"evt_1PqXyZ2eZvKYlo2C","object":"event","type":"order.created","data":{"object":{"id":42,"note":")";
   const std::string end = R"("}}})";
   if (body.size() + end.size() < bytes) body.append(bytes - body.size() - end.size(), 'n');
   return body + end;
@@ -44,7 +45,8 @@ BENCHMARK(BM_KeyFromHeader);
 
 void BM_KeyFromBody(benchmark::State& state) {
   const std::string body = Webhook(static_cast<size_t>(state.range(0)));
-  const std::vector<JsonPointer> pointers{JsonPointer::Parse("/id").value(), JsonPointer::Parse("/data/object/id").value()};
+  const std::vector<JsonPointer> pointers{JsonPointer::Parse("/id").value(),
+                                          JsonPointer::Parse("/data/object/id").value()};
   for (auto _ : state) benchmark::DoNotOptimize(ExtractJson(body, pointers));
 }
 BENCHMARK(BM_KeyFromBody)->Arg(512)->Arg(4096);

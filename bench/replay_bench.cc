@@ -142,7 +142,9 @@ void StartServer(const benchmark::State&) {
     if (!client.Post("key_" + std::to_string(i), "executed")) std::abort();
   }
 }
-void StopServer(const benchmark::State&) { server.reset(); }
+void StopServer(const benchmark::State&) {
+  server.reset();
+}
 
 // Runs `ask` once an iteration and reports the latencies' percentiles, in microseconds, averaged over the threads.
 template <typename Ask>
@@ -155,7 +157,9 @@ void MeasureLatency(benchmark::State& state, const Ask& ask) {
   }
   if (micros.empty()) return;
   std::sort(micros.begin(), micros.end());
-  const auto at = [&](double part) { return micros[static_cast<size_t>(part * static_cast<double>(micros.size() - 1))]; };
+  const auto at = [&](double part) {
+    return micros[static_cast<size_t>(part * static_cast<double>(micros.size() - 1))];
+  };
   state.counters["p50_us"] = benchmark::Counter(at(0.5), benchmark::Counter::kAvgThreads);
   state.counters["p99_us"] = benchmark::Counter(at(0.99), benchmark::Counter::kAvgThreads);
   state.SetItemsProcessed(static_cast<int64_t>(micros.size()));

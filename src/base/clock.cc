@@ -13,7 +13,11 @@ int64_t ReadMs(clockid_t id) {
 
 }  // namespace
 
-int64_t SystemClock::WallMs() const { return ReadMs(CLOCK_REALTIME); }
-int64_t SystemClock::SteadyMs() const { return ReadMs(CLOCK_BOOTTIME); }
+int64_t SystemClock::WallMs() const {
+  return ReadMs(CLOCK_REALTIME);
+}
+int64_t SystemClock::SteadyMs() const {
+  return ReadMs(CLOCK_BOOTTIME);
+}
 
 }  // namespace oncegate

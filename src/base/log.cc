@@ -6,9 +6,9 @@
 
 #include <array>
 #include <atomic>
-#include <cstdio>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/units.h"
 
 namespace oncegate {
@@ -19,25 +19,6 @@ constexpr auto kEvents = static_cast<size_t>(LogEvent::kCount);
 constexpr std::array<std::string_view, kEvents> kEventNames{
     "cache_hit", "key_new",  "cleanup_completed", "error",    "unknown_held", "released",
     "started",   "draining", "stopped",           "reloaded", "warning"};
-
-void AppendJsonString(std::string_view text, std::string* out) {
-  out->push_back('"');
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out->push_back('\\');
-      out->push_back(c);
-    } else if (byte < 0x20 || byte >= 0x7f) {
-      // Bytes beyond ASCII are escaped one by one: the text may not be UTF-8, and a log line always must be.
-      std::array<char, 8> escaped{};
-      std::snprintf(escaped.data(), escaped.size(), "\\u%04x", byte);  // NOLINT(cert-err33-c): fits by construction
-      out->append(escaped.data());
-    } else {
-      out->push_back(c);
-    }
-  }
-  out->push_back('"');
-}
 
 bool NeedsQuotes(std::string_view text) {
   if (text.empty()) return true;
@@ -62,8 +43,7 @@ class Logger::Impl {
     logger_->flush_on(spdlog::level::trace);
   }
 
-  void Write(LogLevel level, LogEvent event, std::string_view message,
-             std::initializer_list<LogField> fields) {
+  void Write(LogLevel level, LogEvent event, std::string_view message, std::initializer_list<LogField> fields) {
     const int64_t now_ms = clock_.WallMs();
     int64_t suppressed = 0;
     if (!Admit(event, now_ms, &suppressed)) return;
@@ -156,8 +136,7 @@ class Logger::Impl {
 Logger::Logger(LogFormat format, LogLevel level) : level_(level), impl_(std::make_unique<Impl>(format)) {}
 Logger::~Logger() = default;
 
-void Logger::Log(LogLevel level, LogEvent event, std::string_view message,
-                 std::initializer_list<LogField> fields) {
+void Logger::Log(LogLevel level, LogEvent event, std::string_view message, std::initializer_list<LogField> fields) {
   if (!Enabled(level)) return;
   impl_->Write(level, event, message, fields);
 }

@@ -34,14 +34,30 @@ class [[nodiscard]] Status {
   std::string message_;
 };
 
-inline Status OkStatus() { return {}; }
-inline Status InvalidArgument(std::string message) { return {StatusCode::kInvalidArgument, std::move(message)}; }
-inline Status NotFound(std::string message) { return {StatusCode::kNotFound, std::move(message)}; }
-inline Status Conflict(std::string message) { return {StatusCode::kConflict, std::move(message)}; }
-inline Status Unavailable(std::string message) { return {StatusCode::kUnavailable, std::move(message)}; }
-inline Status Corruption(std::string message) { return {StatusCode::kCorruption, std::move(message)}; }
-inline Status NoSpace(std::string message) { return {StatusCode::kNoSpace, std::move(message)}; }
-inline Status Internal(std::string message) { return {StatusCode::kInternal, std::move(message)}; }
+inline Status OkStatus() {
+  return {};
+}
+inline Status InvalidArgument(std::string message) {
+  return {StatusCode::kInvalidArgument, std::move(message)};
+}
+inline Status NotFound(std::string message) {
+  return {StatusCode::kNotFound, std::move(message)};
+}
+inline Status Conflict(std::string message) {
+  return {StatusCode::kConflict, std::move(message)};
+}
+inline Status Unavailable(std::string message) {
+  return {StatusCode::kUnavailable, std::move(message)};
+}
+inline Status Corruption(std::string message) {
+  return {StatusCode::kCorruption, std::move(message)};
+}
+inline Status NoSpace(std::string message) {
+  return {StatusCode::kNoSpace, std::move(message)};
+}
+inline Status Internal(std::string message) {
+  return {StatusCode::kInternal, std::move(message)};
+}
 
 // A value, or the Status that says why there is none. `value()` REQUIRES `ok()`.
 template <typename T>

@@ -68,8 +68,12 @@ Result<int64_t> ParseSizeBytes(std::string_view text) {
   return Parse(text, kSizeUnits, kSizeBytesMax, "a size such as 4096, 64KiB, 10MiB or 1GiB");
 }
 
-std::string FormatDurationMs(int64_t ms) { return ms == 0 ? "0s" : Format(ms, kDurationUnits); }
-std::string FormatSizeBytes(int64_t bytes) { return Format(bytes, kSizeUnits); }
+std::string FormatDurationMs(int64_t ms) {
+  return ms == 0 ? "0s" : Format(ms, kDurationUnits);
+}
+std::string FormatSizeBytes(int64_t bytes) {
+  return Format(bytes, kSizeUnits);
+}
 
 std::string HumanBytes(int64_t bytes) {
   constexpr std::array<const char*, 5> kNames{"B", "KiB", "MiB", "GiB", "TiB"};
@@ -91,10 +95,9 @@ std::string FormatRfc3339(int64_t unix_ms) {
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   std::array<char, 64> text{};
-  const int length =
-      std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,  // NOLINT
-                    parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                    static_cast<int>(unix_ms % 1000));
+  const int length = std::snprintf(
+      text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,  // NOLINT
+      parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(unix_ms % 1000));
   return {text.data(), static_cast<size_t>(length)};
 }
 

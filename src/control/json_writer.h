@@ -47,7 +47,6 @@ class JsonWriter {
   JsonWriter& Open(char bracket);
   JsonWriter& Close(char bracket);
   JsonWriter& Raw(std::string_view value);
-  void AppendQuoted(std::string_view text);
 
   std::string text_;
   bool needs_comma_ = false;

@@ -9,7 +9,7 @@ namespace oncegate {
 
 // What a fingerprint was made of. Stored in records: never renumber.
 enum class FingerprintRecipe : uint8_t {
-  kOpaque = 0,       // given by a sidecar client; only comparable with another such
+  kOpaque = 0,        // given by a sidecar client; only comparable with another such
   kWholeRequest = 1,  // method, path, query and body
   kWithoutBody = 2,   // method, path and query, for senders whose body changes between retries
 };
@@ -22,8 +22,8 @@ struct Fingerprint {
   friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
 };
 
-// The parts of a request that recipes choose from. `target` is path and query, raw, as received: a target without "?" and
-// one with an empty query differ.
+// The parts of a request that recipes choose from. `target` is path and query, raw, as received: a target without "?"
+// and one with an empty query differ.
 struct FingerprintInput {
   std::string_view method;
   std::string_view target;

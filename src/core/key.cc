@@ -94,8 +94,7 @@ Result<std::string> KeyFromHeaderValue(std::string_view value) {
   if (key.empty()) return std::string();
   if (key.size() > kKeyBytesMax)
     return InvalidArgument("the key has " + std::to_string(key.size()) + " characters; at most 255 are allowed");
-  if (!AllOf(key, kKeyAlphabet))
-    return InvalidArgument("the key may hold only letters, digits and . _ : = + / @ ~ -");
+  if (!AllOf(key, kKeyAlphabet)) return InvalidArgument("the key may hold only letters, digits and . _ : = + / @ ~ -");
   return std::string(key);
 }
 

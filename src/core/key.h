@@ -17,8 +17,8 @@ bool IsValidKey(std::string_view key);
 // 1 to 64 characters of A-Z a-z 0-9 . _ -
 bool IsValidScope(std::string_view scope);
 
-// A scope joined with what tells clients apart (--scope-header): the name, '~', and 32 hexadecimal digits of a digest of
-// `client`. No scope's own name holds a '~'.
+// A scope joined with what tells clients apart (--scope-header): the name, '~', and 32 hexadecimal digits of a digest
+// of `client`. No scope's own name holds a '~'.
 std::string JoinedScope(std::string_view scope, std::string_view client);
 // Whether records can have this scope: a name, or a joined one.
 bool IsRecordScope(std::string_view scope);

@@ -33,7 +33,9 @@ std::string FormatUuid(const RecordId& id) {
   return hex;
 }
 
-std::string FormatToken(const Token& token) { return ToHex(Bytes(token)); }
+std::string FormatToken(const Token& token) {
+  return ToHex(Bytes(token));
+}
 
 bool ParseToken(std::string_view text, Token* token) {
   std::string bytes;

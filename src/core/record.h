@@ -75,8 +75,8 @@ struct Record {
   int64_t created_at_ms = 0;    // when the key was first claimed since it was last forgotten
   int64_t completed_at_ms = 0;  // 0: not completed
   int64_t expires_at_ms = kNever;
-  int64_t ttl_ms = 0;            // how long the outcome will be remembered once there is one
-  bool hold_unknown = true;      // an unknown outcome stays until an operator settles it, rather than for ttl_ms
+  int64_t ttl_ms = 0;        // how long the outcome will be remembered once there is one
+  bool hold_unknown = true;  // an unknown outcome stays until an operator settles it, rather than for ttl_ms
   int64_t lease_expires_at_ms = kNever;  // sidecar claims
   LeaseExpiry on_lease_expiry = LeaseExpiry::kHold;
   std::optional<Fingerprint> fingerprint;

@@ -34,8 +34,8 @@ std::optional<int> RetryAfter(ErrorCode code) {
 }
 
 std::string HashKey(const InboundRequest& request) {
-  const Fingerprint digest = MakeFingerprint(FingerprintRecipe::kWholeRequest,
-                                             {request.head.method, request.head.target, request.body});
+  const Fingerprint digest =
+      MakeFingerprint(FingerprintRecipe::kWholeRequest, {request.head.method, request.head.target, request.body});
   return "sha256:" + ToHex({reinterpret_cast<const char*>(digest.digest.data()), digest.digest.size()});
 }
 
@@ -171,8 +171,7 @@ void Gateway::LookUp(DeliveryPtr delivery) {
 void Gateway::Elect(DeliveryPtr delivery) {
   Delivery& d = *delivery;
   if (d.waited && d.Gone()) return Refuse(d, ErrorCode::kInFlight, "The client went away while it waited.");
-  if (in_flight() > limits_.max_in_flight)
-    return Refuse(d, ErrorCode::kOverloaded, "Too many requests are in flight.");
+  if (in_flight() > limits_.max_in_flight) return Refuse(d, ErrorCode::kOverloaded, "Too many requests are in flight.");
   d.waited = true;
   std::unique_ptr<Waiter> waiter = std::move(delivery);
   InFlightTable::Admission admission = table_.Admit(d.key, d.facts, d.wait_until_ms, waiter);
@@ -280,7 +279,9 @@ void Gateway::LogStoreError(const Delivery& delivery, const Status& status) {
               {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", status.message()}});
 }
 
-void Gateway::StartDraining() { draining_ = true; }
+void Gateway::StartDraining() {
+  draining_ = true;
+}
 
 bool Gateway::WaitUntilIdle(int64_t timeout_ms) {
   std::unique_lock lock(idle_mutex_);

@@ -16,8 +16,7 @@ size_t SizeOf(const UnstoredEnding& ending) {
 
 }  // namespace
 
-Housekeeper::Housekeeper(Store& store, Logger& logger)
-    : store_(store), logger_(logger), thread_([this] { Run(); }) {}
+Housekeeper::Housekeeper(Store& store, Logger& logger) : store_(store), logger_(logger), thread_([this] { Run(); }) {}
 
 Housekeeper::~Housekeeper() {
   {
@@ -34,7 +33,8 @@ void Housekeeper::StoreLater(UnstoredEnding ending) {
   const std::lock_guard lock(mutex_);
   const size_t bytes = SizeOf(ending);
   if (unstored_.size() >= kUnstoredMax || unstored_bytes_ + bytes > kUnstoredBytesMax) {
-    logger_.Log(LogLevel::kError, LogEvent::kError, "error in idempotency store: too many unstored outcomes, dropped one",
+    logger_.Log(LogLevel::kError, LogEvent::kError,
+                "error in idempotency store: too many unstored outcomes, dropped one",
                 {{"scope", ending.key.scope()}, {"key", ending.key.key()}});
     return;
   }
@@ -121,10 +121,11 @@ void Housekeeper::RetryUnstored() {
       continue;
     }
     // A claim that was lost meanwhile was settled by somebody else, whose word counts.
-    logger_.Log(LogLevel::kInfo, LogEvent::kWarning,
-                status.ok() ? "an outcome that could not be stored is stored now"
-                            : "an outcome that could not be stored was settled otherwise",
-                {{"scope", ending.key.scope()}, {"key", ending.key.key()}, {"reason", std::string_view(status.message())}});
+    logger_.Log(
+        LogLevel::kInfo, LogEvent::kWarning,
+        status.ok() ? "an outcome that could not be stored is stored now"
+                    : "an outcome that could not be stored was settled otherwise",
+        {{"scope", ending.key.scope()}, {"key", ending.key.key()}, {"reason", std::string_view(status.message())}});
   }
   const std::lock_guard lock(mutex_);
   for (; !left.empty(); left.pop_back()) {

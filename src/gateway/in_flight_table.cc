@@ -16,7 +16,9 @@ InFlightTable::~InFlightTable() {
   timer_thread_.join();
 }
 
-InFlightTable::Shard& InFlightTable::ShardOf(const std::string& key) const { return shards_[ShardHash(key) % kShards]; }
+InFlightTable::Shard& InFlightTable::ShardOf(const std::string& key) const {
+  return shards_[ShardHash(key) % kShards];
+}
 
 InFlightTable::Admission InFlightTable::Admit(const ScopedKey& key, const RequestFacts& facts, int64_t deadline_ms,
                                               std::unique_ptr<Waiter>& waiter) {
@@ -28,9 +30,7 @@ InFlightTable::Admission InFlightTable::Admit(const ScopedKey& key, const Reques
     entry.fingerprint = facts.fingerprint;
     return Permit(this, key.bytes());
   }
-  const RecordFacts holder{.state = RecordState::kInProgress,
-                           .owner_alive = true,
-                           .fingerprint = entry.fingerprint};
+  const RecordFacts holder{.state = RecordState::kInProgress, .owner_alive = true, .fingerprint = entry.fingerprint};
   const Decision decision = Decide(&holder, facts, 0);
   if (!std::holds_alternative<InFlight>(decision)) return decision;
   if (deadline_ms <= clock_.SteadyMs()) return decision;

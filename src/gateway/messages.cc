@@ -17,8 +17,8 @@ constexpr std::array<std::string_view, 9> kCredentialFields{
     "X-Auth-Token",  "X-Access-Token",      "X-Gitlab-Token", "X-Goog-Channel-Token"};
 // They describe the exact bytes of a body that a replay does not have.
 constexpr std::array<std::string_view, 8> kBodyBoundFields{
-    "Content-Length", "Content-Encoding", "Content-Range", "Content-MD5", "ETag", "Digest", "Content-Digest",
-    "Repr-Digest"};
+    "Content-Length", "Content-Encoding", "Content-Range",  "Content-MD5",
+    "ETag",           "Digest",           "Content-Digest", "Repr-Digest"};
 // They belong to one answer at one time, not to its retries.
 constexpr std::array<std::string_view, 2> kOneTimeFields{"Date", "Set-Cookie"};
 // oncegate says these itself; `Expect` was answered by oncegate when it took the body.

@@ -13,9 +13,9 @@ bool ResponseCollector::OnHead(http::ResponseHead head) {
   head_ = std::move(head);
   // An answer to a request that is not remembered flows at once unless it is known to be small: nobody should wait
   // for the end of an event stream.
-  const bool small = head_->framing == http::Framing::kNone ||
-                     (head_->framing == http::Framing::kContentLength &&
-                      head_->content_length <= static_cast<uint64_t>(plan_.keep_bytes_max));
+  const bool small =
+      head_->framing == http::Framing::kNone || (head_->framing == http::Framing::kContentLength &&
+                                                 head_->content_length <= static_cast<uint64_t>(plan_.keep_bytes_max));
   if (!plan_.keyed && !small) return Flow();
   return true;
 }

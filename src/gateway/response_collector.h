@@ -17,7 +17,7 @@ class ResponseCollector final : public ResponseReceiver {
  public:
   struct Plan {
     std::string_view request_method;
-    Outcome outcome;       // what the client is told, should the answer flow
+    Outcome outcome;  // what the client is told, should the answer flow
     int64_t keep_bytes_max = 0;
     // Keyed: the last bytes of an answer that flows are held back until Finish, so that the client does not have a
     // whole answer before it is remembered; and a client that goes away does not stop the reading.

@@ -39,7 +39,7 @@ struct Route {
   StatusSet unknown_status;
   int busy_status = 409;
 
-  std::string upstream_prefix;  // put before the request's target
+  std::string upstream_prefix;     // put before the request's target
   std::string upstream_authority;  // the Host of requests that came without one
   int64_t upstream_timeout_ms = 120'000;
   int64_t max_stored_body = 1 << 20;

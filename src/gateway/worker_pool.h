@@ -80,7 +80,7 @@ class WorkerPool {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Item> queue_;  // guarded by mutex_
-  bool closed_ = false;    // guarded by mutex_
+  bool closed_ = false;     // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

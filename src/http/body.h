@@ -11,8 +11,8 @@ namespace oncegate::http {
 
 // Takes the bytes of one message's body out of a stream that may hold more than the body. Strict about chunks: sizes
 // are 1 to 16 hexadecimal digits without sign or spaces, lines end with CRLF, extensions are skipped up to
-// kChunkLineBytesMax and kExtensionBytesMax, trailer fields are vetted like fields of a head, bounded, and dropped. The verdict does not
-// depend on how the bytes were split. Not thread-safe; one object a body.
+// kChunkLineBytesMax and kExtensionBytesMax, trailer fields are vetted like fields of a head, bounded, and dropped. The
+// verdict does not depend on how the bytes were split. Not thread-safe; one object a body.
 class BodyReader {
  public:
   static constexpr size_t kChunkLineBytesMax = 4096;
@@ -64,7 +64,7 @@ class BodyReader {
   int digits_ = 0;     // of the chunk size, so far
   uint64_t left_ = 0;  // of the counted body, or of the current chunk
   uint64_t delivered_ = 0;
-  size_t line_bytes_ = 0;  // of the current chunk-size line
+  size_t line_bytes_ = 0;       // of the current chunk-size line
   size_t extension_bytes_ = 0;  // of all chunks
   size_t trailer_bytes_ = 0;
   size_t trailer_fields_ = 0;

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstddef>
 
+#include "base/json_text.h"
+
 namespace oncegate::http {
 namespace {
 
@@ -52,58 +54,6 @@ static_assert(RowsMatchCodes(), "a row of kErrors stands at another place than i
 
 const ErrorRow& RowOf(ErrorCode code) {
   return kErrors[static_cast<size_t>(code)];
-}
-
-// The length of the UTF-8 sequence that `text` begins with, or 0 where it is not well formed (RFC 3629: no overlong
-// forms, no surrogates, nothing beyond U+10FFFF).
-size_t Utf8Length(std::string_view text) {
-  const auto byte = [text](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t first = byte(0);
-  if (first < 0x80) return 1;
-  size_t length = 0;
-  uint8_t low = 0x80;
-  uint8_t high = 0xbf;
-  if (first >= 0xc2 && first <= 0xdf) {
-    length = 2;
-  } else if (first >= 0xe0 && first <= 0xef) {
-    length = 3;
-    if (first == 0xe0) low = 0xa0;
-    if (first == 0xed) high = 0x9f;
-  } else if (first >= 0xf0 && first <= 0xf4) {
-    length = 4;
-    if (first == 0xf0) low = 0x90;
-    if (first == 0xf4) high = 0x8f;
-  }
-  if (length == 0 || text.size() < length || byte(1) < low || byte(1) > high) return 0;
-  for (size_t i = 2; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
-void AppendJsonString(std::string_view text, std::string* out) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  out->push_back('"');
-  while (!text.empty()) {
-    const char c = text.front();
-    const auto byte = static_cast<uint8_t>(c);
-    size_t length = Utf8Length(text);
-    if (c == '"' || c == '\\') {
-      out->push_back('\\');
-      out->push_back(c);
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out->append("\\u00");
-      out->push_back(kHex[byte >> 4]);
-      out->push_back(kHex[byte & 15]);
-    } else if (length == 0) {
-      out->append("\\ufffd");
-      length = 1;
-    } else {
-      out->append(text.substr(0, length));
-    }
-    text.remove_prefix(length);
-  }
-  out->push_back('"');
 }
 
 }  // namespace

@@ -265,8 +265,7 @@ void Connection::Dispatch() {
   channel_ = std::make_shared<ChannelState>(services_.parts.memory);
   channel_->client_gone = client_closed_;
   const LoopChannel::DispatchScope scope(this, channel_.get());
-  services_.parts.gateway.Handle(std::move(request),
-                                 std::make_unique<LoopChannel>(services_.mailbox, id_, channel_));
+  services_.parts.gateway.Handle(std::move(request), std::make_unique<LoopChannel>(services_.mailbox, id_, channel_));
 }
 
 // Answers what cannot be served, and closes: what follows in the stream cannot be trusted to be a request.

@@ -24,11 +24,11 @@ namespace oncegate {
 inline constexpr size_t kReadBytes = 64 * 1024;          // a loop's scratch buffer
 inline constexpr size_t kPipelinedBytesMax = 64 * 1024;  // read ahead while a request is being answered
 inline constexpr size_t kUnsentBytesMax = 256 * 1024;    // answers waiting for the client before more requests are read
-inline constexpr int64_t kWriteStallMs = 30'000;         // a client that takes less than kWriteProgressBytes in this time,
+inline constexpr int64_t kWriteStallMs = 30'000;  // a client that takes less than kWriteProgressBytes in this time,
 inline constexpr size_t kWriteProgressBytes = 256 * 1024;  // and not all that there is, is cut off
-inline constexpr size_t kTurnReads = 8;                  // then other connections of the loop have their turn
+inline constexpr size_t kTurnReads = 8;                    // then other connections of the loop have their turn
 inline constexpr size_t kTurnRequests = 64;
-inline constexpr int64_t kLingerMs = 2'000;              // how long a closed connection is drained, so that the answer arrives
+inline constexpr int64_t kLingerMs = 2'000;  // how long a closed connection is drained, so that the answer arrives
 inline constexpr size_t kLingerBytesMax = 1 << 20;
 
 // What a connection waits for, and so which deadline it is under.
@@ -147,8 +147,8 @@ class Connection {
   std::deque<Piece> unsent_;
   size_t unsent_offset_ = 0;  // of the first piece, already taken
   size_t unsent_bytes_ = 0;
-  size_t sent_bytes_ = 0;       // since the last progress
-  BudgetShare unsent_memory_;   // of what a client is slow to take
+  size_t sent_bytes_ = 0;      // since the last progress
+  BudgetShare unsent_memory_;  // of what a client is slow to take
   size_t lingered_bytes_ = 0;
 };
 

@@ -23,7 +23,9 @@ EventLoop::EventLoop(const IngressOptions& options, const IngressParts& parts, s
       scratch_(kReadBytes),
       services_{.options = options_, .parts = parts_, .mailbox = mailbox_, .scratch = scratch_} {}
 
-EventLoop::~EventLoop() { mailbox_->Close(); }
+EventLoop::~EventLoop() {
+  mailbox_->Close();
+}
 
 Status EventLoop::Init() {
   epoll_ = OwnedFd(epoll_create1(EPOLL_CLOEXEC));

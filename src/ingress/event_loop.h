@@ -79,7 +79,7 @@ class EventLoop {
   // All connections that await the same thing have the same time for it, so that each list is ordered by itself.
   std::array<std::list<Connection*>, kKinds> deadlines_;
   std::vector<uint64_t> waiting_turn_;  // connections that could go on, by id
-  int64_t stop_deadline_ms_ = 0;  // 0: not stopping
+  int64_t stop_deadline_ms_ = 0;        // 0: not stopping
 };
 
 }  // namespace oncegate

@@ -62,16 +62,16 @@ class EpollIngress final : public Ingress {
   }
 
   void TurnAway(const Accepted& accepted) {
-    const Reply reply = ProblemReply({.code = http::ErrorCode::kOverloaded,
-                                      .detail = "Too many connections are open.",
-                                      .retry_after_s = 1});
+    const Reply reply = ProblemReply(
+        {.code = http::ErrorCode::kOverloaded, .detail = "Too many connections are open.", .retry_after_s = 1});
     const std::string bytes = reply.head + "Connection: close\r\n\r\n" + reply.body;
     // A new socket's buffer is empty: it takes the answer, or the client is gone.
     [[maybe_unused]] const ssize_t sent =
         send(accepted.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(accepted.fd.get(), SHUT_WR);
     parts_.gateway.CountRefusal(http::ErrorCode::kOverloaded);
-    parts_.logger.Log(LogLevel::kWarn, LogEvent::kWarning, "a connection was turned away: --max-connections is reached");
+    parts_.logger.Log(LogLevel::kWarn, LogEvent::kWarning,
+                      "a connection was turned away: --max-connections is reached");
   }
 
   const IngressOptions options_;

@@ -22,7 +22,9 @@ struct AddressListDeleter {
   void operator()(addrinfo* list) const { freeaddrinfo(list); }
 };
 
-std::string ErrnoText(int error) { return std::generic_category().message(error); }
+std::string ErrnoText(int error) {
+  return std::generic_category().message(error);
+}
 
 std::string Numeric(const sockaddr_storage& address, uint16_t* port) {
   std::array<char, INET6_ADDRSTRLEN> text{};

@@ -53,7 +53,9 @@ void LoopChannel::Send(Reply reply) {
   Post({connection_, WholeReply{std::move(reply)}});
 }
 
-void LoopChannel::Begin(Reply reply, bool length_known) { Post({connection_, ReplyBegin{std::move(reply), length_known}}); }
+void LoopChannel::Begin(Reply reply, bool length_known) {
+  Post({connection_, ReplyBegin{std::move(reply), length_known}});
+}
 
 bool LoopChannel::Write(std::string_view data, Pace pace) {
   if (!AwaitRoom(data.size(), pace)) return false;
@@ -74,7 +76,8 @@ bool LoopChannel::AwaitRoom(size_t bytes, Pace pace) {
   if (!room()) {
     if (waited_ms_ >= patience_ms) return false;
     const bool in_time = state_->changed.wait_for(lock, std::chrono::milliseconds(patience_ms - waited_ms_), room);
-    waited_ms_ += std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+    waited_ms_ +=
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
     if (!in_time) return false;
   }
   if (state_->closed || !state_->memory.TryTake(static_cast<int64_t>(bytes))) return false;
@@ -87,8 +90,12 @@ void LoopChannel::Finish() {
   Post({connection_, ReplyEnd{.whole = true}});
 }
 
-bool LoopChannel::ClientGone() const { return state_->client_gone.load(std::memory_order_relaxed); }
+bool LoopChannel::ClientGone() const {
+  return state_->client_gone.load(std::memory_order_relaxed);
+}
 
-void LoopChannel::Post(LoopMessage message) { mailbox_->Post(std::move(message)); }
+void LoopChannel::Post(LoopMessage message) {
+  mailbox_->Post(std::move(message));
+}
 
 }  // namespace oncegate

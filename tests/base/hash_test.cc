@@ -5,7 +5,9 @@
 namespace oncegate {
 namespace {
 
-std::string Hex(const Sha256Digest& digest) { return ToHex({reinterpret_cast<const char*>(digest.data()), digest.size()}); }
+std::string Hex(const Sha256Digest& digest) {
+  return ToHex({reinterpret_cast<const char*>(digest.data()), digest.size()});
+}
 
 TEST(Sha256OfParts, IsSha256OfLengthPrefixedParts) {
   // printf '\0\0\0\0\0\0\0\003abc' | sha256sum

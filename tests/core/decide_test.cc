@@ -10,9 +10,8 @@ namespace oncegate {
 namespace {
 
 // Every row of the contract's decision table (section 3), one request a row, the verdict last.
-//   record:      none | expired-<state> | live: in-progress, orphan (in progress, owner gone), orphan-rerun, completed, unknown
-//   fingerprint: equal | other | absent-record | absent-request | other-recipe
-//   mismatch:    reject | replay
+//   record:      none | expired-<state> | live: in-progress, orphan (in progress, owner gone), orphan-rerun, completed,
+//   unknown fingerprint: equal | other | absent-record | absent-request | other-recipe mismatch:    reject | replay
 //   unknown:     hold | release
 constexpr const char* kTable = R"(
 none              equal          reject hold     execute 1

@@ -59,8 +59,9 @@ TEST(KeyFromParts, OnePartIsTheKey) {
 }
 
 TEST(KeyFromParts, SeveralAreJoinedSoThatNoTwoListsCollide) {
-  const std::vector<std::vector<std::string>> lists = {{"a", "b"},   {"a:b"},  {"a~1b"}, {"a:", "b"}, {"a", ":b"},
-                                                       {"a~", "1b"}, {"", "a", "b"}, {"a", "", "b"}, {"a~1", "b"}};
+  const std::vector<std::vector<std::string>> lists = {{"a", "b"},     {"a:b"},        {"a~1b"},
+                                                       {"a:", "b"},    {"a", ":b"},    {"a~", "1b"},
+                                                       {"", "a", "b"}, {"a", "", "b"}, {"a~1", "b"}};
   EXPECT_EQ(KeyFromParts(lists[0]), "a:b");
   EXPECT_EQ(KeyFromParts(lists[3]), "a~1:b");
   EXPECT_EQ(KeyFromParts(lists[5]), "a~0:1b");

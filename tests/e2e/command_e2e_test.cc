@@ -54,9 +54,9 @@ TEST_F(CommandE2e, GetListStatsReleaseAndCleanupSpeakToTheServer) {
 
   const CommandResult get = Run({"get", "evt_1", "--json"});
   EXPECT_EQ(get.exit_code, 0) << get.err;
-  for (const char* part : {R"("key":"evt_1")", R"("state":"completed")", R"("attempt":1)", R"("replays":1)",
-                           R"("order_id":"ord_42")", R"("method":"POST")", R"("target":"/webhook")",
-                           R"("status":200)", R"("source_ip":"127.0.0.1")"})
+  for (const char* part :
+       {R"("key":"evt_1")", R"("state":"completed")", R"("attempt":1)", R"("replays":1)", R"("order_id":"ord_42")",
+        R"("method":"POST")", R"("target":"/webhook")", R"("status":200)", R"("source_ip":"127.0.0.1")"})
     EXPECT_NE(get.out.find(part), std::string::npos) << part << " in " << get.out;
 
   EXPECT_EQ(Run({"get", "a/b"}).exit_code, 0);
@@ -67,7 +67,8 @@ TEST_F(CommandE2e, GetListStatsReleaseAndCleanupSpeakToTheServer) {
   EXPECT_EQ(list.out.find(R"("key":"a/b")"), std::string::npos) << list.out;
 
   const CommandResult stats = Run({"stats", "--json"});
-  for (const char* part : {R"("active":2)", R"("completed":2)", R"("executed":2)", R"("replayed":1)", R"("hit_rate":0.3)"})
+  for (const char* part :
+       {R"("active":2)", R"("completed":2)", R"("executed":2)", R"("replayed":1)", R"("hit_rate":0.3)"})
     EXPECT_NE(stats.out.find(part), std::string::npos) << part << " in " << stats.out;
 
   EXPECT_EQ(Run({"release", "evt_1"}).exit_code, 0);

@@ -15,8 +15,8 @@ std::string FieldOf(const std::string& request, const std::string& name) {
 }  // namespace
 
 CountingApp::CountingApp()
-    : server_(std::make_unique<ScriptedServer>(
-          std::vector<ScriptedServer::Script>{[this](Peer& peer) { Serve(peer); }})) {}
+    : server_(
+          std::make_unique<ScriptedServer>(std::vector<ScriptedServer::Script>{[this](Peer& peer) { Serve(peer); }})) {}
 
 CountingApp::~CountingApp() {
   OpenGate();
@@ -37,9 +37,10 @@ void CountingApp::Serve(Peer& peer) {
     if (what.find("silent") != std::string::npos) return peer.AwaitClose();
     if (what.find("odd") != std::string::npos) {
       const std::string body("\x1f\x8b\x08\0 not really gzip, but nobody may look\0\xff", 44);
-      peer.Send("HTTP/1.1 201 Made\r\nX-One: 1\r\nSet-Cookie: a=1\r\nx-two: 2\r\nX-One: 3\r\nContent-Encoding: gzip\r\n"
-                "Location: /orders/a%20b?x=%2F\r\nDate: Mon, 23 Nov 2026 21:43:59 GMT\r\nContent-Length: " +
-                std::to_string(body.size()) + "\r\n\r\n" + body);
+      peer.Send(
+          "HTTP/1.1 201 Made\r\nX-One: 1\r\nSet-Cookie: a=1\r\nx-two: 2\r\nX-One: 3\r\nContent-Encoding: gzip\r\n"
+          "Location: /orders/a%20b?x=%2F\r\nDate: Mon, 23 Nov 2026 21:43:59 GMT\r\nContent-Length: " +
+          std::to_string(body.size()) + "\r\n\r\n" + body);
       continue;
     }
     const size_t status = what.find("status=");

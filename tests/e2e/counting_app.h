@@ -39,7 +39,7 @@ class CountingApp {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, int> executions_;       // guarded by mutex_
+  std::map<std::string, int> executions_;        // guarded by mutex_
   std::map<std::string, std::string> requests_;  // guarded by mutex_
   int total_ = 0;                                // guarded by mutex_
   bool open_ = false;                            // guarded by mutex_

@@ -119,8 +119,7 @@ TEST_F(GatewayE2e, AnUpstreamThatIsDownReleasesTheKey) {
     const CountingApp gone;
     nobody = gone.url();
   }
-  server_ = std::make_unique<ServeProcess>(
-      std::vector<std::string>{"--upstream", nobody, "--data-dir", dir_ / "data"});
+  server_ = std::make_unique<ServeProcess>(std::vector<std::string>{"--upstream", nobody, "--data-dir", dir_ / "data"});
   ASSERT_TRUE(server_->listening()) << server_->Err();
   EXPECT_EQ(Verdict("evt_1"), "502 upstream-unreachable");
   EXPECT_EQ(State("evt_1"), "(none)");

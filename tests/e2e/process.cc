@@ -103,9 +103,15 @@ bool ServeProcess::ReadAddresses() {
   return true;
 }
 
-std::string ServeProcess::control_url() const { return "http://127.0.0.1:" + std::to_string(control_port_); }
-std::string ServeProcess::Err() const { return ReadFile(err_path_); }
-void ServeProcess::Signal(int signal) const { kill(pid_, signal); }
+std::string ServeProcess::control_url() const {
+  return "http://127.0.0.1:" + std::to_string(control_port_);
+}
+std::string ServeProcess::Err() const {
+  return ReadFile(err_path_);
+}
+void ServeProcess::Signal(int signal) const {
+  kill(pid_, signal);
+}
 
 int ServeProcess::Wait() {
   const int code = WaitFor(pid_);

@@ -36,7 +36,7 @@ class ServeProcess {
   void Signal(int signal) const;
   // Waits for the end: the exit code, or minus the signal that ended it.
   int Wait();
-  int Stop();  // SIGTERM and Wait
+  int Stop();   // SIGTERM and Wait
   void Kill();  // SIGKILL and Wait
 
  private:

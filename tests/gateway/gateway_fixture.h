@@ -177,7 +177,7 @@ class GatewayTest : public testing::Test {
     http::RequestHead head;
     http::HeadParser parser;
     EXPECT_EQ(parser.ParseRequest(text, &head), http::ParseState::kDone) << text;
-    InboundRequest request{std::move(head), std::move(body),     "192.0.2.7",
+    InboundRequest request{std::move(head), std::move(body),   "192.0.2.7",
                            false,           clock_.SteadyMs(), BudgetShare(memory_)};
     auto state = std::make_shared<RecordingChannel::State>();
     std::future<Seen> answer = state->done.get_future();

@@ -15,8 +15,10 @@ http::ResponseHead Parse(const std::string& text, const std::string& method = "P
 TEST_F(GatewayTest, TheApplicationGetsTheRequestAsSentLessWhatConcernsTheConnection) {
   Start();
   Send("POST",
-       "X-B: 2\r\nx-a:  one%2Fvalue \r\nX-B: 3\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
-       "Upgrade: h2c\r\nOncegate-Key: forged\r\nOncegate_Attempt: 9\r\nX_Forwarded_Proto: https\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
+       "X-B: 2\r\nx-a:  one%2Fvalue \r\nX-B: 3\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: "
+       "trailers\r\n"
+       "Upgrade: h2c\r\nOncegate-Key: forged\r\nOncegate_Attempt: 9\r\nX_Forwarded_Proto: https\r\nX-Forwarded-For: "
+       "203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
        "Expect: 100-continue\r\nIdempotency-Key: evt_1\r\nContent-Length: 2\r\n",
        "{}", "/a%2Fb/../c?x=%20")
       .Get();

@@ -81,7 +81,7 @@ TEST(ProblemJson, DetailIsAlwaysWellFormed) {
   const Case cases[] = {
       {"plain", "plain"},
       {"a\"b\\c/", "a\\\"b\\\\c/"},
-      {"\n\t\x1f\x7f", "\\u000a\\u0009\\u001f\\u007f"},
+      {"\n\t\x1f\x7f", "\\n\\u0009\\u001f\\u007f"},
       {std::string("a\0b", 3), "a\\u0000b"},
       {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"},
       {"\x80", "\\ufffd"},

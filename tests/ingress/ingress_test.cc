@@ -104,7 +104,8 @@ TEST_F(IngressTest, VerdictsDoNotDependOnHowBytesArrive) {
 TEST_F(IngressTest, AsksForTheBodyOfASenderThatWaits) {
   Listen();
   RawClient client = Connect();
-  client.Send("POST /webhook HTTP/1.1\r\nHost: app\r\nIdempotency-Key: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  client.Send(
+      "POST /webhook HTTP/1.1\r\nHost: app\r\nIdempotency-Key: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
   EXPECT_EQ(client.Receive().status, 100);
   client.Send("{}");
   EXPECT_EQ(client.Receive().Verdict(), "200 executed");

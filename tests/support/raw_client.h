@@ -19,7 +19,7 @@ namespace oncegate {
 
 // An answer as it came over the wire.
 struct RawAnswer {
-  int status = 0;  // 0: the connection ended before a whole head came
+  int status = 0;    // 0: the connection ended before a whole head came
   std::string head;  // with the empty line
   std::string body;  // decoded from chunks
   bool whole = false;

@@ -70,7 +70,7 @@ TEST(ExtractJson, RefusesNestingBeyondTheParsersDepth) {
 
 TEST(JsonPointer, RefusesWhatIsNotAPointer) {
   for (const std::string& text : {std::string(), std::string("id"), std::string("/a~"), std::string("/a~2"),
-                                 "/" + std::string(JsonPointer::kBytesMax, 'a')}) {
+                                  "/" + std::string(JsonPointer::kBytesMax, 'a')}) {
     EXPECT_FALSE(JsonPointer::Parse(text).ok()) << text;
   }
 }
