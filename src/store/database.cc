@@ -2,11 +2,14 @@
 
 #include <rocksdb/cache.h>
 #include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -68,27 +71,36 @@ Status FromOpen(const rocksdb::Status& status, const std::string& directory) {
   return FromRocks(status, "opening the data directory " + directory);
 }
 
-// The format that the directory says it has; 0 if it says nothing. Writes nothing into the directory.
-Result<int> ReadFormat(const std::string& directory, bool* has_data) {
+struct Marks {
+  int format = 0;  // 0: the directory says nothing of it
+  bool has_data = false;
+  bool async_logs = false;
+};
+
+// What the directory says of itself. Writes nothing into it.
+Result<Marks> ReadMarks(rocksdb::Env* env, const std::string& directory) {
   rocksdb::Options options;
+  options.env = env;
   options.info_log = std::make_shared<SilentLogger>();
   rocksdb::DB* raw = nullptr;
   const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(options, directory, &raw);
   const std::unique_ptr<rocksdb::DB> db(raw);
   if (!opened.ok()) return FromOpen(opened, directory);
   std::string text;
-  const rocksdb::Status got = db->Get(rocksdb::ReadOptions(), AsSlice(kFormatKey), &text);
+  Marks marks;
+  rocksdb::Status got = db->Get(rocksdb::ReadOptions(), AsSlice(kLogsKey), &text);
+  marks.async_logs = got.ok() && text == "async";
+  got = db->Get(rocksdb::ReadOptions(), AsSlice(kFormatKey), &text);
   if (got.IsNotFound()) {
     const std::unique_ptr<rocksdb::Iterator> iterator(db->NewIterator(rocksdb::ReadOptions()));
     iterator->SeekToFirst();
-    *has_data = iterator->Valid();
-    return 0;
+    marks.has_data = iterator->Valid();
+    return marks;
   }
   if (!got.ok()) return FromRocks(got, "reading the format of " + directory);
-  int format = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), format);
-  if (parsed.ec != std::errc() || format < 1) return Corruption("the format of " + directory + " cannot be read");
-  return format;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), marks.format);
+  if (parsed.ec != std::errc() || marks.format < 1) return Corruption("the format of " + directory + " cannot be read");
+  return marks;
 }
 
 // Our families, all or (interrupted creation) some of them.
@@ -108,8 +120,9 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
   return Unavailable(std::move(message));
 }
 
-Database::Database(const RocksDbStoreOptions& options)
-    : read_only_(options.read_only),
+Database::Database(const RocksDbStoreOptions& options, const Platform& platform)
+    : env_(platform.env != nullptr ? platform.env : rocksdb::Env::Default()),
+      read_only_(options.read_only),
       sync_(options.durability == Durability::kSync),
       cache_bytes_(options.cache_bytes),
       memtable_bytes_(options.memtable_bytes) {
@@ -127,32 +140,50 @@ Database::~Database() {
   (void)db_->Close();
 }
 
-Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& options) {
+Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& options, const Platform& platform) {
   Result<DirectoryState> state = PrepareDirectory(options.directory, options.read_only);
   if (!state.ok()) return state.status();
-  std::unique_ptr<Database> database(new Database(options));
+  std::unique_ptr<Database> database(new Database(options, platform));
   if (*state == DirectoryState::kDatabase) {
     if (Status status = database->CheckFormat(options.directory); !status.ok()) return status;
+  } else if (Status status = database->SyncParentOf(options.directory); !status.ok()) {
+    return status;
   }
   if (Status status = database->OpenAll(options.directory); !status.ok()) return status;
   return database;
 }
 
+// RocksDB makes what it does in the directory last, but not the directory itself: without this a power cut soon after
+// the first start could take the whole store.
+Status Database::SyncParentOf(const std::string& directory) {
+  std::error_code ignored;
+  std::filesystem::path path = std::filesystem::absolute(directory, ignored).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  std::unique_ptr<rocksdb::FSDirectory> parent;
+  const rocksdb::IOStatus opened =
+      env_->GetFileSystem()->NewDirectory(path.parent_path().string(), rocksdb::IOOptions(), &parent, nullptr);
+  // Whoever made a directory for us in one that we may not read saw to it.
+  if (!opened.ok()) return OkStatus();
+  return FromRocks(parent->Fsync(rocksdb::IOOptions(), nullptr), "creating the data directory " + directory);
+}
+
 Status Database::CheckFormat(const std::string& directory) {
   const Status not_ours =
       InvalidArgument("the data directory " + directory + " holds a database that is not oncegate's");
-  bool has_data = false;
-  Result<int> format = ReadFormat(directory, &has_data);
-  if (!format.ok()) return format.status();
-  if (*format > kFormatVersion)
-    return InvalidArgument("the data directory " + directory + " has format " + std::to_string(*format) +
+  Result<Marks> marks = ReadMarks(env_, directory);
+  if (!marks.ok()) return marks.status();
+  async_logs_ = marks->async_logs;
+  if (marks->format > kFormatVersion)
+    return InvalidArgument("the data directory " + directory + " has format " + std::to_string(marks->format) +
                            "; this program reads up to format " + std::to_string(kFormatVersion));
-  if (*format > 0) return OkStatus();
+  if (marks->format > 0) return OkStatus();
   // No format: ours only if it was stopped while it was being created, and then it is empty.
   std::vector<std::string> names;
-  const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(rocksdb::DBOptions(), directory, &names);
+  rocksdb::DBOptions list_options;
+  list_options.env = env_;
+  const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(list_options, directory, &names);
   if (!listed.ok()) return FromOpen(listed, directory);
-  return has_data || !AreOurs(names) || read_only_ ? not_ours : OkStatus();
+  return marks->has_data || !AreOurs(names) || read_only_ ? not_ours : OkStatus();
 }
 
 Status Database::OpenAll(const std::string& directory) {
@@ -167,16 +198,28 @@ Status Database::OpenAll(const std::string& directory) {
   if (!opened.ok()) return FromOpen(opened, directory);
   db_.reset(raw);
   std::copy(handles.begin(), handles.end(), handles_.begin());
+  return read_only_ ? OkStatus() : WriteMarks(directory);
+}
+
+Status Database::WriteMarks(const std::string& directory) {
   rocksdb::PinnableSlice format;
   Result<bool> found = Get(Family::kDefault, kFormatKey, &format);
-  if (!found.ok() || *found || read_only_) return found.status();
+  if (!found.ok()) return found.status();
+  if (*found && async_logs_ == !sync_) return OkStatus();
+  rocksdb::WriteBatch batch;
+  if (!*found) (void)batch.Put(AsSlice(kFormatKey), std::to_string(kFormatVersion));
+  // What the logs of before held has been written to tables by opening them.
+  (void)batch.Put(AsSlice(kLogsKey), sync_ ? "sync" : "async");
   rocksdb::WriteOptions write;
   write.sync = true;
-  return FromRocks(db_->Put(write, AsSlice(kFormatKey), std::to_string(kFormatVersion)), "creating " + directory);
+  Status status = FromRocks(db_->Write(write, &batch), "preparing the data directory " + directory);
+  if (status.ok()) async_logs_ = !sync_;
+  return status;
 }
 
 rocksdb::DBOptions Database::MakeDbOptions() const {
   rocksdb::DBOptions options;
+  options.env = env_;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.write_buffer_manager = write_buffers_;
@@ -187,8 +230,10 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
   options.bytes_per_sync = 1 << 20;
   // A log whose last record is torn was cut off while that record was being written, so nobody was told that it is
   // there. Damage before the end is a lost claim: the default mode would end the replay there without a word, this one
-  // refuses to open.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  // refuses to open. Without syncs a power cut may leave a log torn that others follow: what was written last is then
+  // what comes after the gap, and goes; with it, a record could part from its index.
+  options.wal_recovery_mode = async_logs_ ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
+                                          : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   if (read_only_) {
     options.info_log = std::make_shared<SilentLogger>();
   } else {

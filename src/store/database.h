@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "store/platform.h"
 #include "store/rocksdb_store.h"
 #include "store/ttl_filter.h"
 
@@ -31,6 +32,7 @@ inline constexpr int kFormatVersion = 1;
 
 // What stands in the default family.
 inline constexpr std::string_view kFormatKey = "oncegate.format";               // version, decimal
+inline constexpr std::string_view kLogsKey = "oncegate.logs";                   // "async" or "sync"; none: sync
 inline constexpr std::string_view kStoredTimeKey = "oncegate.stored_time";      // ms, u64
 inline constexpr std::string_view kRemovedUntilKey = "oncegate.removed_until";  // ms, u64
 inline constexpr std::string_view kTypePrefix = "oncegate.type/";               // + id:u32 -> name
@@ -49,7 +51,7 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing);
 class Database {
  public:
   // Opens or creates; errors as OpenRocksDbStore.
-  static Result<std::unique_ptr<Database>> Open(const RocksDbStoreOptions& options);
+  static Result<std::unique_ptr<Database>> Open(const RocksDbStoreOptions& options, const Platform& platform);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -79,17 +81,22 @@ class Database {
   uint64_t CacheBytes() const { return cache_->GetUsage(); }
 
  private:
-  explicit Database(const RocksDbStoreOptions& options);
+  Database(const RocksDbStoreOptions& options, const Platform& platform);
+  Status SyncParentOf(const std::string& directory);
   Status OpenAll(const std::string& directory);
   Status CheckFormat(const std::string& directory);
+  Status WriteMarks(const std::string& directory);
   [[nodiscard]] rocksdb::DBOptions MakeDbOptions() const;
   [[nodiscard]] rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family) const;
 
   // Constant after Open.
+  rocksdb::Env* const env_;
   const bool read_only_;
   const bool sync_;
   const int64_t cache_bytes_;
   const int64_t memtable_bytes_;
+  // Whether the logs in the directory were written without syncs.
+  bool async_logs_ = false;
   const std::shared_ptr<FilterCutoff> filter_cutoff_ = std::make_shared<FilterCutoff>(0);
   std::shared_ptr<rocksdb::Cache> cache_;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;

@@ -6,21 +6,14 @@
 #include "store/crc32c.h"
 #include "store/directory.h"
 #include "store/keys.h"
+#include "store/platform.h"
 #include "store/store_impl.h"
 
 namespace oncegate {
 
 Result<std::unique_ptr<Store>> OpenRocksDbStore(const RocksDbStoreOptions& options, const Clock& clock,
                                                 Logger& logger) {
-  Result<std::unique_ptr<store::Database>> database = store::Database::Open(options);
-  if (!database.ok()) return database.status();
-  rocksdb::PinnableSlice saved;
-  Result<bool> found = (*database)->Get(store::Family::kDefault, store::kStoredTimeKey, &saved);
-  if (!found.ok()) return found.status();
-  const int64_t saved_ms = *found ? store::Reader(store::AsView(saved)).Time() : 0;
-  auto opened = std::make_unique<store::RocksDbStore>(options, clock, logger, std::move(database).value(), saved_ms);
-  if (Status status = opened->Start(); !status.ok()) return status;
-  return std::unique_ptr<Store>(std::move(opened));
+  return store::OpenRocksDbStoreOn({}, options, clock, logger);
 }
 
 }  // namespace oncegate
@@ -33,9 +26,23 @@ constexpr int kReadsMax = 3;
 
 }  // namespace
 
-RocksDbStore::RocksDbStore(const RocksDbStoreOptions& options, const Clock& clock, Logger& logger,
-                           std::unique_ptr<Database> database, int64_t saved_time_ms)
-    : options_(options),
+Result<std::unique_ptr<Store>> OpenRocksDbStoreOn(const Platform& platform, const RocksDbStoreOptions& options,
+                                                  const Clock& clock, Logger& logger) {
+  Result<std::unique_ptr<Database>> database = Database::Open(options, platform);
+  if (!database.ok()) return database.status();
+  rocksdb::PinnableSlice saved;
+  Result<bool> found = (*database)->Get(Family::kDefault, kStoredTimeKey, &saved);
+  if (!found.ok()) return found.status();
+  const int64_t saved_ms = *found ? Reader(AsView(saved)).Time() : 0;
+  auto opened = std::make_unique<RocksDbStore>(platform, options, clock, logger, std::move(database).value(), saved_ms);
+  if (Status status = opened->Start(); !status.ok()) return status;
+  return std::unique_ptr<Store>(std::move(opened));
+}
+
+RocksDbStore::RocksDbStore(const Platform& platform, const RocksDbStoreOptions& options, const Clock& clock,
+                           Logger& logger, std::unique_ptr<Database> database, int64_t saved_time_ms)
+    : platform_(platform),
+      options_(options),
       clock_(clock),
       logger_(logger),
       database_(std::move(database)),
@@ -109,7 +116,7 @@ Status RocksDbStore::CheckSpace() {
   int64_t checked_at_ms = space_checked_at_ms_.load();
   const bool due = checked_at_ms == INT64_MIN || now_ms - checked_at_ms >= kSpaceCheckIntervalMs;
   if (due && space_checked_at_ms_.compare_exchange_strong(checked_at_ms, now_ms)) {
-    Result<int64_t> free = FreeSpaceBytes(options_.directory);
+    Result<int64_t> free = platform_.free_space_bytes(options_.directory);
     if (!free.ok()) return free.status();
     space_low_.store(*free < options_.free_space_bytes_min);
   }

@@ -13,6 +13,7 @@
 
 #include "store/compactor.h"
 #include "store/database.h"
+#include "store/platform.h"
 #include "store/record_counts.h"
 #include "store/rocksdb_store.h"
 #include "store/stored_time.h"
@@ -28,7 +29,7 @@ namespace oncegate::store {
 // transactions: one process owns the directory.
 class RocksDbStore final : public Store {
  public:
-  RocksDbStore(const RocksDbStoreOptions& options, const Clock& clock, Logger& logger,
+  RocksDbStore(const Platform& platform, const RocksDbStoreOptions& options, const Clock& clock, Logger& logger,
                std::unique_ptr<Database> database, int64_t saved_time_ms);
   ~RocksDbStore() override;
 
@@ -115,6 +116,7 @@ class RocksDbStore final : public Store {
   void StopThreads();
 
   // Constant after Start.
+  const Platform platform_;
   const RocksDbStoreOptions options_;
   const Clock& clock_;
   Logger& logger_;

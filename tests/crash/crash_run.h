@@ -3,6 +3,7 @@
 #include <array>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -51,6 +52,7 @@ class CrashRun {
   void Live(Aim aim);
   [[nodiscard]] bool Start(const std::string& upstream);
   void CheckRecords();
+  std::map<std::string, ListedRecord> CheckStatistics() const;
   void CheckAnswers(size_t keys_max);
   [[nodiscard]] std::vector<std::string> ChooseKeys();
   void AwaitMoment(Aim aim, int keys, LedgerApp& app, Senders& senders);

@@ -220,7 +220,10 @@ TEST_F(LogDamageTest, ATornEndIsAccepted) {
 }
 
 TEST_F(LogDamageTest, DamageBeforeTheEndIsRefused) {
-  for (int i = 0; i < 500; ++i) ClaimAndComplete(ClaimOf("k" + std::to_string(i)));
+  store_.reset();
+  options_.durability = Durability::kSync;
+  Open();
+  for (int i = 0; i < 200; ++i) ClaimAndComplete(ClaimOf("k" + std::to_string(i)));
   std::string log;
   const std::string copy = Killed(&log);
   {

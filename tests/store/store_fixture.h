@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/platform.h"
 #include "store/rocksdb_store.h"
 
 namespace oncegate {
@@ -39,7 +40,7 @@ class StoreFixture : public ::testing::Test {
   }
 
   void Open() {
-    Result<std::unique_ptr<Store>> opened = OpenRocksDbStore(options_, clock_, logger_);
+    Result<std::unique_ptr<Store>> opened = store::OpenRocksDbStoreOn(platform_, options_, clock_, logger_);
     ASSERT_TRUE(opened.ok()) << opened.status().message();
     store_ = std::move(opened).value();
   }
@@ -118,6 +119,7 @@ class StoreFixture : public ::testing::Test {
 
   std::string root_;
   RocksDbStoreOptions options_;
+  store::Platform platform_;
   ManualClock clock_{kStartMs};
   Logger logger_{LogFormat::kText, LogLevel::kError};
   std::unique_ptr<Store> store_;
