@@ -28,7 +28,7 @@ TEST(AppendJsonString, IsValidWhateverGoesIn) {
       {"\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\""},
       {"\xff", R"("\ufffd")"},
       {"\xc3", R"("\ufffd")"},
-      {"\xc0\x80", R"("\ufffd\ufffd")"},          // an overlong form
+      {"\xc0\x80", R"("\ufffd\ufffd")"},            // an overlong form
       {"\xed\xa0\x80", R"("\ufffd\ufffd\ufffd")"},  // a surrogate
       {"\xf4\x90\x80\x80", R"("\ufffd\ufffd\ufffd\ufffd")"},
   };

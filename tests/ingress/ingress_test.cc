@@ -272,6 +272,7 @@ TEST_F(IngressTest, AClientThatDoesNotReadDoesNotDelayTheOutcome) {
   });
   RawClient sleeper = Connect();
   sleeper.Send(PostOf("a"));
+  upstream_.AwaitRequests(1);
   RawAnswer replay;
   do {
     replay = Ask(PostOf("a"));
