@@ -34,6 +34,8 @@ Status RocksDbStore::Commit(const Transition& transition) {
 }
 
 Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const RequestFacts& facts) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(claim.key));
   Result<Found> found = Load(claim.key, RecordParts::kAll);
   if (!found.ok()) return found.status();
@@ -120,6 +122,8 @@ Status RocksDbStore::CheckSameOutcome(StoredRecord stored, const StoredResponse&
 }
 
 Status RocksDbStore::Complete(const ScopedKey& key, const Token& token, StoredResponse response) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(key));
   Result<StoredRecord> before = LoadClaim(key, token);
   if (!before.ok()) return before.status();
@@ -142,6 +146,8 @@ Status RocksDbStore::Complete(const ScopedKey& key, const Token& token, StoredRe
 }
 
 Status RocksDbStore::Release(const ScopedKey& key, const Token& token) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(key));
   Result<StoredRecord> before = LoadClaim(key, token);
   if (!before.ok()) return before.status();
@@ -158,6 +164,8 @@ Result<StoredRecord> RocksDbStore::MakeUnknown(const StoredRecord& before, int64
 }
 
 Status RocksDbStore::MarkUnknown(const ScopedKey& key, const Token& token) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(key));
   Result<StoredRecord> before = LoadClaim(key, token);
   if (!before.ok()) return before.status();
@@ -171,6 +179,8 @@ Status RocksDbStore::MarkUnknown(const ScopedKey& key, const Token& token) {
 }
 
 Result<bool> RocksDbStore::Erase(const ScopedKey& key, bool force, bool in_flight) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(key));
   if (database_->read_only()) return Unavailable("the store was opened for reading only");
   Result<Found> found = Load(key, RecordParts::kAll);

@@ -34,8 +34,7 @@ CleanupTotals RocksDbStore::Cleanups() const {
 Result<CleanupReport> RocksDbStore::RunCleanup(CleanupKind kind) {
   if (database_->read_only()) return Unavailable("the store was opened for reading only");
   const std::lock_guard lock(cleanup_mu_);
-  if (!WaitUntilCounted()) return Unavailable("the store is being closed");
-  Result<CleanupReport> report = CleanUp(kind);
+  Result<CleanupReport> report = CleanUpWhenCounted(kind);
   LogCleanup(kind, report);
   const std::lock_guard totals_lock(totals_mu_);
   ++totals_.runs;
@@ -46,6 +45,19 @@ Result<CleanupReport> RocksDbStore::RunCleanup(CleanupKind kind) {
     totals_.bytes_reclaimed_total += report->bytes_reclaimed;
   }
   return report;
+}
+
+Result<CleanupReport> RocksDbStore::CleanUpWhenCounted(CleanupKind kind) {
+  for (;;) {
+    if (!WaitUntilCounted()) return Unavailable("the store is being closed");
+    const Access access(*this);
+    if (!access.status().ok()) return access.status();
+    {
+      const std::lock_guard lock(thread_mu_);
+      if (!counted_) continue;  // the database has been exchanged since
+    }
+    return CleanUp(kind);
+  }
 }
 
 // The order matters. The index stops counting before the filter may drop: so nothing is dropped that is still counted,
@@ -61,7 +73,7 @@ Result<CleanupReport> RocksDbStore::CleanUp(CleanupKind kind) {
   if (kind == CleanupKind::kEverything || MemtableIsWorthFlushing(*removed)) {
     if (Status status = FlushFamilies(); !status.ok()) return status;
   }
-  Compactor compactor(*database_, stop_);
+  Compactor compactor(*database_, interrupt_);
   const uint64_t bytes_before = compactor.LiveBytes();
   const double share_min = kind == CleanupKind::kEverything ? 0 : Compactor::kPeriodicShareMin;
   if (Status status = compactor.Run(cutoff_ms, share_min); !status.ok()) return status;
@@ -133,7 +145,8 @@ void RocksDbStore::Reap() {
     lock.unlock();
     const int64_t now_ms = clock_.SteadyMs();
     if (now_ms - saved_at_ms >= kSaveTimeIntervalMs) {
-      (void)SaveTime();  // the next one may work; a store that cannot write says so elsewhere
+      const Access access(*this);
+      if (access.status().ok()) (void)SaveTime();  // the next one may work; a store that cannot write says so elsewhere
       saved_at_ms = now_ms;
     }
     if (cleanup_ms > 0 && now_ms - cleaned_at_ms >= cleanup_ms) {
@@ -148,10 +161,11 @@ void RocksDbStore::StopThreads() {
   {
     const std::lock_guard lock(thread_mu_);
     stop_.store(true);
+    interrupt_.store(true);
     thread_wake_.notify_all();
   }
+  if (reaper_.joinable()) reaper_.join();  // first: it may start the other
   if (counter_.joinable()) counter_.join();
-  if (reaper_.joinable()) reaper_.join();
 }
 
 }  // namespace oncegate::store

@@ -123,8 +123,10 @@ Status Compactor::CollectBlobs(int64_t cutoff_ms) {
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
   options.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
   options.blob_garbage_collection_age_cutoff = 1.0;
-  return FromRocks(database_.db().CompactRange(options, database_.Handle(Family::kBodies), nullptr, &limit_slice),
-                   "compacting expired bodies");
+  options.canceled = &stop_;
+  const rocksdb::Status status =
+      database_.db().CompactRange(options, database_.Handle(Family::kBodies), nullptr, &limit_slice);
+  return IsTaken(status) ? OkStatus() : FromRocks(status, "compacting expired bodies");
 }
 
 }  // namespace oncegate::store

@@ -13,7 +13,7 @@ namespace oncegate::store {
 class Compactor {
  public:
   // `stop` ends a run early, between two files.
-  Compactor(Database& database, const std::atomic<bool>& stop) : database_(database), stop_(stop) {}
+  Compactor(Database& database, std::atomic<bool>& stop) : database_(database), stop_(stop) {}
 
   // Compacts each file of which at least this share has expired by `cutoff_ms`, and any that has something expired in
   // it if the share is 0. REQUIRES: the filter's cutoff is at least `cutoff_ms`.
@@ -44,7 +44,7 @@ class Compactor {
   int LevelBelow(Family family, int level);
 
   Database& database_;
-  const std::atomic<bool>& stop_;
+  std::atomic<bool>& stop_;
 };
 
 }  // namespace oncegate::store

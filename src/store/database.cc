@@ -17,19 +17,13 @@
 #include "store/directory.h"
 #include "store/expiry_properties.h"
 #include "store/keys.h"
+#include "store/rocks_log.h"
 
 namespace oncegate::store {
 namespace {
 
 constexpr std::array<const char*, kFamilyCount> kFamilyNames = {"default", "records", "bodies", "expiry",
                                                                 "open",    "created", "labels", "replays"};
-
-// Swallows what RocksDB says: opening a directory that may not be ours must not leave a log in it.
-class SilentLogger final : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char* /*format*/, va_list /*arguments*/) noexcept override {}
-};
 
 struct Expiry {
   ExpiryIn where;
@@ -81,7 +75,7 @@ struct Marks {
 Result<Marks> ReadMarks(rocksdb::Env* env, const std::string& directory) {
   rocksdb::Options options;
   options.env = env;
-  options.info_log = std::make_shared<SilentLogger>();
+  options.info_log = NewRocksLog(nullptr);
   rocksdb::DB* raw = nullptr;
   const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(options, directory, &raw);
   const std::unique_ptr<rocksdb::DB> db(raw);
@@ -120,8 +114,10 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
   return Unavailable(std::move(message));
 }
 
-Database::Database(const RocksDbStoreOptions& options, const Platform& platform)
+Database::Database(const RocksDbStoreOptions& options, const Platform& platform, Logger* logger)
     : env_(platform.env != nullptr ? platform.env : rocksdb::Env::Default()),
+      logger_(logger),
+      directory_(options.directory),
       read_only_(options.read_only),
       sync_(options.durability == Durability::kSync),
       cache_bytes_(options.cache_bytes),
@@ -132,24 +128,33 @@ Database::Database(const RocksDbStoreOptions& options, const Platform& platform)
 }
 
 Database::~Database() {
-  if (!db_) return;
-  if (!read_only_) (void)db_->SyncWAL();  // `async` promises the kernel only, but an orderly end can do better
-  for (rocksdb::ColumnFamilyHandle* handle : handles_) {
-    if (handle != nullptr) (void)db_->DestroyColumnFamilyHandle(handle);
-  }
-  (void)db_->Close();
+  Close();
 }
 
-Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& options, const Platform& platform) {
+void Database::Close() {
+  if (!db_) return;
+  // `async` promises the kernel only, but an orderly end can do better. Not with a log that could not be written:
+  // RocksDB aborts the process when it is asked to sync that.
+  if (!read_only_ && !sync_ && !write_failed_.load()) (void)db_->SyncWAL();
+  for (rocksdb::ColumnFamilyHandle*& handle : handles_) {
+    if (handle != nullptr) (void)db_->DestroyColumnFamilyHandle(handle);
+    handle = nullptr;
+  }
+  (void)db_->Close();
+  db_.reset();
+}
+
+Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& options, const Platform& platform,
+                                                 Logger* logger) {
   Result<DirectoryState> state = PrepareDirectory(options.directory, options.read_only);
   if (!state.ok()) return state.status();
-  std::unique_ptr<Database> database(new Database(options, platform));
+  std::unique_ptr<Database> database(new Database(options, platform, logger));
   if (*state == DirectoryState::kDatabase) {
     if (Status status = database->CheckFormat(options.directory); !status.ok()) return status;
   } else if (Status status = database->SyncParentOf(options.directory); !status.ok()) {
     return status;
   }
-  if (Status status = database->OpenAll(options.directory); !status.ok()) return status;
+  if (Status status = database->OpenAll(options.directory, options.read_only); !status.ok()) return status;
   return database;
 }
 
@@ -181,24 +186,25 @@ Status Database::CheckFormat(const std::string& directory) {
   std::vector<std::string> names;
   rocksdb::DBOptions list_options;
   list_options.env = env_;
+  list_options.info_log = NewRocksLog(nullptr);
   const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(list_options, directory, &names);
   if (!listed.ok()) return FromOpen(listed, directory);
   return marks->has_data || !AreOurs(names) || read_only_ ? not_ours : OkStatus();
 }
 
-Status Database::OpenAll(const std::string& directory) {
+Status Database::OpenAll(const std::string& directory, bool for_reading) {
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t i = 0; i < kFamilyCount; ++i)
     families.emplace_back(kFamilyNames[i], MakeFamilyOptions(static_cast<Family>(i)));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* raw = nullptr;
   const rocksdb::Status opened =
-      read_only_ ? rocksdb::DB::OpenForReadOnly(MakeDbOptions(), directory, families, &handles, &raw)
-                 : rocksdb::DB::Open(MakeDbOptions(), directory, families, &handles, &raw);
+      for_reading ? rocksdb::DB::OpenForReadOnly(MakeDbOptions(), directory, families, &handles, &raw)
+                  : rocksdb::DB::Open(MakeDbOptions(), directory, families, &handles, &raw);
   if (!opened.ok()) return FromOpen(opened, directory);
   db_.reset(raw);
   std::copy(handles.begin(), handles.end(), handles_.begin());
-  return read_only_ ? OkStatus() : WriteMarks(directory);
+  return for_reading ? OkStatus() : WriteMarks(directory);
 }
 
 Status Database::WriteMarks(const std::string& directory) {
@@ -234,13 +240,7 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
   // what comes after the gap, and goes; with it, a record could part from its index.
   options.wal_recovery_mode = async_logs_ ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                                           : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  if (read_only_) {
-    options.info_log = std::make_shared<SilentLogger>();
-  } else {
-    options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-    options.keep_log_file_num = 3;
-    options.max_log_file_size = 4 << 20;
-  }
+  options.info_log = NewRocksLog(logger_);
   // An idle process stays idle.
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
@@ -296,10 +296,12 @@ Result<bool> Database::Get(Family family, std::string_view key, rocksdb::Pinnabl
 
 Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {
   if (read_only_) return Unavailable("the store was opened for reading only");
+  if (!reopen_status_.ok()) return reopen_status_;
   rocksdb::WriteOptions options;
   options.sync = sync_;
   rocksdb::Status status = db_->Write(options, batch);
   if (!status.ok()) {
+    write_failed_.store(true);
     const std::lock_guard lock(resume_mu_);
     const int64_t now_ms = clock.SteadyMs();
     if (!resumed_at_ms_ || now_ms - *resumed_at_ms_ >= kResumeIntervalMs) {
@@ -309,6 +311,46 @@ Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {
   }
   write_failing_.store(!status.ok());
   return FromRocks(status, "writing the store");
+}
+
+bool Database::DiskTakesWrites() {
+  constexpr size_t kProbeBytes = 64 << 10;
+  uint64_t free_bytes = 0;
+  rocksdb::FileSystem& files = *env_->GetFileSystem();
+  const rocksdb::IOOptions options;
+  // Opening it writes what the logs hold to tables.
+  if (files.GetFreeSpace(directory_, options, &free_bytes, nullptr).ok() && free_bytes < WalBytes() + kProbeBytes)
+    return false;
+  const std::string path = directory_ + "/probe.dbtmp";
+  std::unique_ptr<rocksdb::FSWritableFile> file;
+  bool works = files.NewWritableFile(path, rocksdb::FileOptions(), &file, nullptr).ok();
+  works = works && file->Append(std::string(kProbeBytes, 'x'), options, nullptr).ok();
+  works = works && file->Sync(options, nullptr).ok();
+  works = works && file->Close(options, nullptr).ok();
+  file.reset();
+  (void)files.DeleteFile(path, options, nullptr);
+  return works;
+}
+
+Status Database::Reopen() {
+  Close();
+  reopen_status_ = OpenAll(directory_, /*for_reading=*/false);
+  // That it opens does not say that its log can be written.
+  if (reopen_status_.ok()) {
+    rocksdb::WriteOptions write;
+    write.sync = true;
+    reopen_status_ = FromRocks(db_->Put(write, AsSlice(kLogsKey), sync_ ? "sync" : "async"), "writing the store");
+  }
+  write_failing_.store(!reopen_status_.ok());
+  write_failed_.store(!reopen_status_.ok());
+  if (reopen_status_.ok()) return OkStatus();
+  write_failed_.store(true);
+  Close();
+  if (Status reading = OpenAll(directory_, /*for_reading=*/true); !reading.ok()) {
+    Close();
+    return reading;
+  }
+  return reopen_status_;
 }
 
 Database::Range Database::Scan(Family family, std::string lower, std::string upper, const rocksdb::Snapshot* snapshot) {
@@ -321,6 +363,7 @@ uint64_t Database::Property(const rocksdb::Slice& name) {
 }
 
 uint64_t Database::WalBytes() {
+  if (!db_) return 0;
   rocksdb::VectorLogPtr files;
   if (!db_->GetSortedWalFiles(files).ok()) return 0;
   uint64_t bytes = 0;

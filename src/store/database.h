@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "store/platform.h"
 #include "store/rocksdb_store.h"
@@ -50,12 +51,15 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing);
 // An open RocksDB with our families and options. Thread-safe.
 class Database {
  public:
-  // Opens or creates; errors as OpenRocksDbStore.
-  static Result<std::unique_ptr<Database>> Open(const RocksDbStoreOptions& options, const Platform& platform);
+  // Opens or creates; errors as OpenRocksDbStore. `logger`, which gets what RocksDB reports, may be null.
+  static Result<std::unique_ptr<Database>> Open(const RocksDbStoreOptions& options, const Platform& platform,
+                                                Logger* logger);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  // False after a Reopen that could not even open it for reading; then nothing else may be called but Reopen.
+  [[nodiscard]] bool is_open() const { return db_ != nullptr; }
   [[nodiscard]] rocksdb::DB& db() { return *db_; }
   [[nodiscard]] rocksdb::ColumnFamilyHandle* Handle(Family family) { return handles_[static_cast<size_t>(family)]; }
   [[nodiscard]] bool read_only() const { return read_only_; }
@@ -71,6 +75,12 @@ class Database {
   // The last write failed.
   [[nodiscard]] bool write_failing() const { return write_failing_.load(); }
 
+  // Whether a file can be written and synced now, with room for what the logs hold.
+  bool DiskTakesWrites();
+  // Closes and opens it. If that fails it is opened for reading, and Write says why it cannot.
+  // REQUIRES: nobody uses it meanwhile, and no iterator or snapshot is left.
+  Status Reopen();
+
   // An iterator over [lower, upper) that does not displace what readers have cached. `snapshot` may be null.
   class Range;
   Range Scan(Family family, std::string lower, std::string upper, const rocksdb::Snapshot* snapshot = nullptr);
@@ -81,9 +91,10 @@ class Database {
   uint64_t CacheBytes() const { return cache_->GetUsage(); }
 
  private:
-  Database(const RocksDbStoreOptions& options, const Platform& platform);
+  Database(const RocksDbStoreOptions& options, const Platform& platform, Logger* logger);
   Status SyncParentOf(const std::string& directory);
-  Status OpenAll(const std::string& directory);
+  Status OpenAll(const std::string& directory, bool for_reading);
+  void Close();
   Status CheckFormat(const std::string& directory);
   Status WriteMarks(const std::string& directory);
   [[nodiscard]] rocksdb::DBOptions MakeDbOptions() const;
@@ -91,6 +102,8 @@ class Database {
 
   // Constant after Open.
   rocksdb::Env* const env_;
+  Logger* const logger_;
+  const std::string directory_;
   const bool read_only_;
   const bool sync_;
   const int64_t cache_bytes_;
@@ -103,7 +116,9 @@ class Database {
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 
+  Status reopen_status_;  // why it is only open for reading
   std::atomic<bool> write_failing_{false};
+  std::atomic<bool> write_failed_{false};  // some write since it was opened
   std::mutex resume_mu_;
   std::optional<int64_t> resumed_at_ms_;  // guarded by resume_mu_
 };

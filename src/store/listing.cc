@@ -68,6 +68,8 @@ struct RocksDbStore::ListQuery {
 };
 
 Result<RecordPage> RocksDbStore::List(const ListFilter& filter, const std::string& cursor, size_t limit) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   if (limit < 1 || limit > kListLimitMax)
     return InvalidArgument("the limit of a listing is 1 to " + std::to_string(kListLimitMax));
   Result<std::string> before = ParseCursor(cursor);

@@ -79,6 +79,13 @@ uint64_t RecordCounts::RemoveUntil(int64_t cutoff_ms, const std::vector<CountKey
   return static_cast<uint64_t>(std::max<int64_t>(removed, 0));
 }
 
+void RecordCounts::Clear() {
+  const std::lock_guard lock(mu_);
+  minutes_.clear();
+  unexpiring_.clear();
+  removed_until_ms_ = -1;
+}
+
 void RecordCounts::SetRemovedUntil(int64_t cutoff_ms) {
   const std::lock_guard lock(mu_);
   removed_until_ms_ = cutoff_ms;

@@ -39,6 +39,8 @@ class RecordCounts {
   // Stops counting what expires at or before `cutoff_ms` and says how many there were. `in_last_second` is how many of
   // those in the cutoff's own second that is.
   uint64_t RemoveUntil(int64_t cutoff_ms, const std::vector<CountKey>& in_last_second);
+  // Forgets everything.
+  void Clear();
   void SetRemovedUntil(int64_t cutoff_ms);
   [[nodiscard]] int64_t removed_until_ms() const;
 

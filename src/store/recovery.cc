@@ -20,9 +20,7 @@ Status RocksDbStore::Start() {
   }
   if (Status status = CountOpen(); !status.ok()) return status;
   if (database_->read_only()) return OkStatus();  // counted when statistics are asked for
-  // Taken before anybody can write, so that what is written from now on is counted once: by whoever writes it.
-  const rocksdb::Snapshot* snapshot = database_->db().GetSnapshot();
-  counter_ = std::thread([this, snapshot] { CountInBackground(snapshot); });
+  StartCounting();
   reaper_ = std::thread([this] { Reap(); });
   return OkStatus();
 }
@@ -110,7 +108,8 @@ Status RocksDbStore::CountExpiring(const rocksdb::Snapshot* snapshot) {
   Database::Range range = database_->Scan(Family::kExpiry, TimeBound(counts_.removed_until_ms() + 1), {}, snapshot);
   size_t counted = 0;
   for (range->SeekToFirst(); range->Valid(); range->Next()) {
-    if (++counted % kCountedBetweenStops == 0 && stop_.load()) return Unavailable("the store is being closed");
+    if (++counted % kCountedBetweenStops == 0 && (stop_.load() || stop_counting_.load()))
+      return Unavailable("the store is being closed");
     CountKey key;
     if (!CountKeyOfEntry(AsView(range->key()), AsView(range->value()), &key))
       return Corruption("an entry of the index of expiry times cannot be read");
@@ -122,6 +121,7 @@ Status RocksDbStore::CountExpiring(const rocksdb::Snapshot* snapshot) {
 void RocksDbStore::CountInBackground(const rocksdb::Snapshot* snapshot) {
   Status status = CountExpiring(snapshot);
   database_->db().ReleaseSnapshot(snapshot);
+  if (!status.ok() && stop_counting_.load()) return;  // it will be counted anew
   if (!status.ok() && !stop_.load())
     logger_.Log(LogLevel::kError, LogEvent::kError, "error in idempotency statistics", {{"reason", status.message()}});
   const std::lock_guard lock(thread_mu_);

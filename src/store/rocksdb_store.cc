@@ -28,7 +28,7 @@ constexpr int kReadsMax = 3;
 
 Result<std::unique_ptr<Store>> OpenRocksDbStoreOn(const Platform& platform, const RocksDbStoreOptions& options,
                                                   const Clock& clock, Logger& logger) {
-  Result<std::unique_ptr<Database>> database = Database::Open(options, platform);
+  Result<std::unique_ptr<Database>> database = Database::Open(options, platform, &logger);
   if (!database.ok()) return database.status();
   rocksdb::PinnableSlice saved;
   Result<bool> found = (*database)->Get(Family::kDefault, kStoredTimeKey, &saved);
@@ -51,7 +51,8 @@ RocksDbStore::RocksDbStore(const Platform& platform, const RocksDbStoreOptions& 
 
 RocksDbStore::~RocksDbStore() {
   StopThreads();
-  if (!database_->read_only()) (void)SaveTime();  // if it cannot be saved, the calendar clock will have to do
+  if (!database_->read_only() && database_->is_open())
+    (void)SaveTime();  // if it cannot be saved, the calendar clock will have to do
 }
 
 Result<RocksDbStore::Found> RocksDbStore::Load(const ScopedKey& key, RecordParts parts) {
@@ -95,6 +96,8 @@ Status RocksDbStore::LoadReplays(Record* record) {
 }
 
 Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordParts parts) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   Status status;
   for (int i = 0; i < kReadsMax; ++i) {
     Result<Found> found = Load(key, parts);
@@ -117,7 +120,10 @@ Status RocksDbStore::CheckSpace() {
   const bool due = checked_at_ms == INT64_MIN || now_ms - checked_at_ms >= kSpaceCheckIntervalMs;
   if (due && space_checked_at_ms_.compare_exchange_strong(checked_at_ms, now_ms)) {
     Result<int64_t> free = platform_.free_space_bytes(options_.directory);
-    if (!free.ok()) return free.status();
+    if (!free.ok()) {
+      space_checked_at_ms_.store(INT64_MIN);  // the next call asks again, rather than taking it for enough
+      return free.status();
+    }
     space_low_.store(*free < options_.free_space_bytes_min);
   }
   if (!space_low_.load()) return OkStatus();
@@ -126,6 +132,8 @@ Status RocksDbStore::CheckSpace() {
 }
 
 Status RocksDbStore::CheckWritable() {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   if (database_->read_only()) return Unavailable("the store was opened for reading only");
   if (Status status = CheckSpace(); !status.ok()) return status;
   // Whether a store that failed works again shows only when something is written.
@@ -133,6 +141,8 @@ Status RocksDbStore::CheckWritable() {
 }
 
 Status RocksDbStore::AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   const std::lock_guard lock(replays_mu_);
   rocksdb::WriteBatch batch;
   for (const auto& [key, count] : counts) {

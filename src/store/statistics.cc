@@ -55,6 +55,8 @@ Status RocksDbStore::CountOnce() {
 }
 
 Result<StoreStats> RocksDbStore::Stats() {
+  const Access access(*this);
+  if (!access.status().ok()) return access.status();
   if (database_->read_only()) {
     if (Status status = CountOnce(); !status.ok()) return status;
   }

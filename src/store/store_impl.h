@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "store/access_gate.h"
 #include "store/compactor.h"
 #include "store/database.h"
 #include "store/platform.h"
@@ -53,6 +54,22 @@ class RocksDbStore final : public Store {
  private:
   using Found = std::optional<StoredRecord>;
 
+  // A call's stay in the store, to be declared first in it: the database is not exchanged meanwhile. The call may go on
+  // if `status` says so. If writes fail at its end, the database is opened anew.
+  class Access {
+   public:
+    explicit Access(RocksDbStore& store);
+    ~Access();
+    Access(const Access&) = delete;
+    Access& operator=(const Access&) = delete;
+    [[nodiscard]] const Status& status() const { return status_; }
+
+   private:
+    RocksDbStore& store_;
+    const bool entered_;
+    Status status_;
+  };
+
   // -- Reading (rocksdb_store.cc).
   // The record under a key, live or not, without bodies kept apart.
   Result<Found> Load(const ScopedKey& key, RecordParts parts);
@@ -88,6 +105,13 @@ class RocksDbStore final : public Store {
   // False if the store is being closed instead.
   bool WaitUntilCounted();
 
+  // -- After errors of the disk (repair.cc).
+  void Repair();
+  Status Recount();
+  void LogRepair(const Status& status);
+  void StartCounting();
+  void StopCounting();
+
   // -- Statistics (statistics.cc).
   // The index's entries from the start of the second of `until_ms` to there.
   Result<std::vector<CountKey>> LastSecond(int64_t until_ms);
@@ -106,6 +130,7 @@ class RocksDbStore final : public Store {
   // -- Cleaning up (cleanup.cc).
   enum class CleanupKind { kEverything, kPeriodic };
   Result<CleanupReport> RunCleanup(CleanupKind kind);
+  Result<CleanupReport> CleanUpWhenCounted(CleanupKind kind);
   Result<CleanupReport> CleanUp(CleanupKind kind);
   Result<uint64_t> TakeOutExpired(int64_t cutoff_ms);
   Status FlushFamilies();
@@ -127,6 +152,7 @@ class RocksDbStore final : public Store {
   TypeDictionary types_;
   RecordCounts counts_;
   WriteGate gate_;
+  AccessGate access_;
   // Enough that two keys in flight at once seldom share one.
   std::array<std::mutex, 1024> shards_;
   std::mutex replays_mu_;  // held by AddReplays, which alone writes the counts of replays
@@ -138,8 +164,13 @@ class RocksDbStore final : public Store {
   mutable std::mutex totals_mu_;
   CleanupTotals totals_;  // guarded by totals_mu_
 
+  std::mutex repair_mu_;                   // held during a repair
+  std::optional<int64_t> repaired_at_ms_;  // guarded by repair_mu_
+
   // The threads and what ends them.
   std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_counting_{false};
+  std::atomic<bool> interrupt_{false};  // cleanups end early
   std::mutex thread_mu_;
   std::condition_variable thread_wake_;
   bool counted_ = false;  // guarded by thread_mu_: the counts hold everything that the index holds

@@ -265,15 +265,15 @@ class PowerLossTest : public StoreFixture {
 
 TEST_F(PowerLossTest, NothingAcknowledgedIsLostUnderSync) {
   CutAtEverySync();
-  LiveThrough(80);
-  EXPECT_GT(cuts_, 80U);
+  LiveThrough(70);
+  EXPECT_GT(cuts_, 70U);
   EXPECT_THAT(WrongWithAll(/*tail_may_be_lost=*/false), IsEmpty());
 }
 
 TEST_F(PowerLossTest, OnlyTheTailIsLostUnderAsync) {
   options_.durability = Durability::kAsync;
   CutAtEverySync();
-  LiveThrough(80);
+  LiveThrough(70);
   EXPECT_THAT(WrongWithAll(/*tail_may_be_lost=*/true), IsEmpty());
 }
 

@@ -152,7 +152,7 @@ class Scanner {
 StoreScan ScanStore(const RocksDbStoreOptions& options, int64_t now_ms) {
   RocksDbStoreOptions reading = options;
   reading.read_only = true;
-  Result<std::unique_ptr<store::Database>> database = store::Database::Open(reading, {});
+  Result<std::unique_ptr<store::Database>> database = store::Database::Open(reading, {}, nullptr);
   if (!database.ok()) return {.damage = {database.status().message()}};
   return Scanner(**database, now_ms).Run();
 }

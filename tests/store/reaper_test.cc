@@ -1,0 +1,78 @@
+// Cleanups by the reaper's own thread.
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "store_fixture.h"
+
+namespace oncegate {
+namespace {
+
+class ReaperTest : public StoreFixture {
+ protected:
+  // Completes so many keys, of which one in `one_in` expires in an hour and the others in thirty days.
+  void Fill(int count, int one_in) {
+    for (int i = 0; i < count; ++i) {
+      ClaimRequest claim = ClaimOf("k" + std::to_string(i));
+      claim.ttl_ms = i % one_in == 0 ? kHourMs : 30 * kDayMs;
+      ClaimAndComplete(claim, Answer(std::string(1000, static_cast<char>('a' + i % 26))));
+    }
+  }
+  // Opens the store with its reaper awake every millisecond; opening writes what the log held to table files.
+  void WakeReaper() {
+    options_.cleanup_interval_ms = 1;
+    Reopen();
+    WaitForRun();
+  }
+  // Lets time pass until the reaper has cleaned up once more, from beginning to end.
+  void WaitForRun() {
+    const uint64_t runs = store_->Cleanups().runs;
+    while (store_->Cleanups().runs < runs + 2) {
+      clock_.Advance(1);
+      std::this_thread::yield();
+    }
+  }
+  // The largest table file: that of the records.
+  std::string RecordsTable() {
+    std::string largest;
+    uintmax_t bytes = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
+      if (entry.path().extension() != ".sst" || entry.file_size() <= bytes) continue;
+      bytes = entry.file_size();
+      largest = entry.path();
+    }
+    EXPECT_GT(bytes, 20'000U);
+    return largest;
+  }
+};
+
+TEST_F(ReaperTest, RewritesFilesOfWhichMostHasExpired) {
+  Fill(2000, 1);
+  WakeReaper();
+  const std::string table = RecordsTable();
+  const uint64_t bytes_before = ExactStats().disk_bytes;
+  clock_.Advance(2 * kHourMs);
+  WaitForRun();
+  const CleanupTotals totals = store_->Cleanups();
+  EXPECT_EQ(totals.last_error, "");
+  EXPECT_EQ(totals.removed_total, 2000U);
+  EXPECT_GT(totals.bytes_reclaimed_total, 0U);
+  EXPECT_EQ(ExactStats().expired, 0U);
+  EXPECT_LT(ExactStats().disk_bytes, bytes_before / 2);
+  EXPECT_FALSE(std::filesystem::exists(table));
+}
+
+TEST_F(ReaperTest, LeavesFilesAloneOfWhichLittleHasExpired) {
+  Fill(2000, 10);
+  WakeReaper();
+  const std::string table = RecordsTable();
+  clock_.Advance(2 * kHourMs);
+  WaitForRun();
+  EXPECT_EQ(store_->Cleanups().removed_total, 200U);
+  EXPECT_TRUE(std::filesystem::exists(table));
+  EXPECT_EQ(ExactStats().active, 1800U);
+}
+
+}  // namespace
+}  // namespace oncegate
