@@ -24,6 +24,7 @@ enum class LogEvent {
   kDraining,
   kStopped,
   kReloaded,
+  kBackup,
   kWarning,
   kCount,
 };

@@ -268,6 +268,12 @@ const ServeFlag kServeFlags[] = {
        return ReadChoice<Durability>(v[0], {{"sync", Durability::kSync}, {"async", Durability::kAsync}},
                                      &o.store.durability);
      }},
+    {"restored", kStore, "accept|hold", "",
+     "What becomes of new keys in a store restored from a backup, which does not start without", false, false,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<RestoredPolicy>(v[0], {{"accept", RestoredPolicy::kAccept}, {"hold", RestoredPolicy::kHold}},
+                                         &o.store.restored.emplace());
+     }},
     {"cleanup-interval", kStore, "DURATION", "1m", "How often expired data is looked for; 0s: only when asked", false,
      false,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 0, 7 * kDay, &o.store.cleanup_interval_ms); }},
@@ -332,6 +338,7 @@ void FillDefaults(const GivenFlags& given, ServeOptions* options) {
     route.upstream_prefix = options->upstream->prefix;
     route.upstream_authority = options->upstream->authority;
   }
+  options->store.remembered_ms = route.ttl_ms;
 }
 
 Status ReadTokens(ServeOptions* options) {

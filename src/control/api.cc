@@ -137,6 +137,8 @@ ApiAnswer ControlApi::Readyz(const Call&) {
   JsonWriter json;
   json.BeginObject().Name("status").String(reason.empty() ? "ready" : "not ready");
   json.Name("reason").StringOrNull(reason);
+  if (const auto restored = parts_.store.Restored())
+    json.Name("restored").String(restored->policy == RestoredPolicy::kHold ? "hold" : "accept");
   json.Name("upstream").String(ProbeUpstream()).EndObject();
   return Json(std::move(json), reason.empty() ? 200 : 503);
 }
@@ -173,7 +175,7 @@ ApiAnswer ControlApi::GetStats(const Call&) {
                            .counters = parts_.gateway == nullptr ? nullptr : &parts_.gateway->counters()};
   }
   JsonWriter json;
-  WriteStats(*stats, parts_.store.Cleanups(), process, &json);
+  WriteStats(*stats, parts_.store.Cleanups(), parts_.store.Restored(), process, &json);
   return Json(std::move(json));
 }
 

@@ -152,8 +152,8 @@ void WriteRecord(const Record& record, const RecordView& view, JsonWriter* json)
   json->EndObject();
 }
 
-void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const std::optional<ProcessStats>& process,
-                JsonWriter* json) {
+void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const std::optional<RestoredState>& restored,
+                const std::optional<ProcessStats>& process, JsonWriter* json) {
   json->BeginObject();
   json->Name("now").TimeOrNull(stats.now_ms, kNever);
   json->Name("uptime_seconds");
@@ -167,6 +167,12 @@ void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const st
   json->Name("store").BeginObject();
   json->Name("disk_bytes").Uint(stats.disk_bytes).Name("wal_bytes").Uint(stats.wal_bytes);
   json->Name("memory_bytes").Uint(stats.memory_bytes).EndObject();
+  if (restored) {
+    json->Name("restored").BeginObject();
+    json->Name("policy").String(restored->policy == RestoredPolicy::kHold ? "hold" : "accept");
+    json->Name("taken_at").TimeOrNull(restored->taken_at_ms, 0);
+    json->Name("until").TimeOrNull(restored->until_ms, kNever).EndObject();
+  }
   json->Name("exact").Bool(stats.exact);
   json->EndObject();
 }

@@ -34,7 +34,7 @@ struct ProcessStats {
 };
 
 // GET /v1/stats. No `process`: nothing runs, the store is looked at from outside; what only a process knows is null.
-void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const std::optional<ProcessStats>& process,
-                JsonWriter* json);
+void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const std::optional<RestoredState>& restored,
+                const std::optional<ProcessStats>& process, JsonWriter* json);
 
 }  // namespace oncegate::control

@@ -9,8 +9,11 @@ bool Differ(const std::optional<Fingerprint>& a, const std::optional<Fingerprint
 
 }  // namespace
 
-Decision Decide(const RecordFacts* record, const RequestFacts& request, int64_t now_ms) {
-  if (record == nullptr || record->expires_at_ms <= now_ms) return Execute{1};
+Decision Decide(const RecordFacts* record, const RequestFacts& request, int64_t now_ms, AbsentKeys absent) {
+  if (record == nullptr || record->expires_at_ms <= now_ms) {
+    if (absent == AbsentKeys::kHold) return Held{};
+    return Execute{1};
+  }
   if (request.on_mismatch == MismatchPolicy::kReject && Differ(record->fingerprint, request.fingerprint))
     return KeyReused{};
   if (record->state == RecordState::kCompleted) return Replay{};

@@ -46,12 +46,22 @@ struct OutcomeUnknown {
   friend bool operator==(const OutcomeUnknown&, const OutcomeUnknown&) = default;
 };
 
-using Decision = std::variant<Execute, Replay, KeyReused, InFlight, OutcomeUnknown>;
+// The key is not known, and what is known may be too old to tell whether that means anything.
+struct Held {
+  friend bool operator==(const Held&, const Held&) = default;
+};
+
+using Decision = std::variant<Execute, Replay, KeyReused, InFlight, OutcomeUnknown, Held>;
+
+// What becomes of keys without a live record. Hold: the store was restored from a backup, and an operator has not yet
+// accepted that it may have forgotten some.
+enum class AbsentKeys : uint8_t { kExecute, kHold };
 
 // The one rule by which a delivery is executed, replayed or refused, for gateway and sidecar alike; spec section 3.
 // Pure: no I/O, no clock, no state. `record` is null when the key is not known. Fingerprints of different recipes
 // cannot be compared and count as the same: the key is what excludes, the fingerprint only catches a mistaken reuse.
-Decision Decide(const RecordFacts* record, const RequestFacts& request, int64_t now_ms);
+Decision Decide(const RecordFacts* record, const RequestFacts& request, int64_t now_ms,
+                AbsentKeys absent = AbsentKeys::kExecute);
 
 // The facts of a record as they are for somebody who holds the key's permit in this process, or for a sidecar claim:
 // no gateway claim can then have a live owner, and a sidecar claim lives by its lease.

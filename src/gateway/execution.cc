@@ -86,7 +86,10 @@ void Gateway::Execute(Delivery& delivery) {
   if (delivery.plan == Delivery::Plan::kExecute && !ClaimKey(delivery)) return;
   const bool claimed = delivery.claim.has_value();
   const InboundRequest& request = delivery.request;
-  const KeyedFields keyed{delivery.key.key(), claimed ? delivery.claim->attempt : 1};
+  const KeyedFields keyed{
+      .key = delivery.key.key(),
+      .attempt = claimed ? delivery.claim->attempt : 1,
+      .possible_duplicate = claimed ? delivery.claim->possible_duplicate : store_.Restored().has_value()};
   ResponseCollector collector({.request_method = request.head.method,
                                .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
                                .keep_bytes_max = delivery.route->max_stored_body,

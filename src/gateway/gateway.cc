@@ -235,7 +235,9 @@ void Gateway::StoreFailed(DeliveryPtr delivery, const Status& status) {
   LogStoreError(d, status);
   // A record that is there but damaged, or that was settled a moment ago, is known to have been executed.
   const bool known = d.saw_settled || status.code() == StatusCode::kCorruption;
-  if (known || d.route->on_store_error == StoreErrorPolicy::kReject)
+  const std::optional<RestoredState> restored = store_.Restored();
+  const bool held = restored && restored->policy == RestoredPolicy::kHold;
+  if (known || held || d.route->on_store_error == StoreErrorPolicy::kReject)
     return Refuse(d, ErrorCode::kStoreUnavailable, "The store cannot answer now.");
   // Fail open, but still elect one executor among those that this process can see, and look once more when elected.
   d.plan = Delivery::Plan::kUnprotected;
@@ -256,6 +258,9 @@ void Gateway::AnswerDecision(Delivery& delivery, const Decision& decision, Recor
     Refuse(delivery, ErrorCode::kKeyReused, "This key was used before with a different request.");
   } else if (std::holds_alternative<InFlight>(decision)) {
     Refuse(delivery, ErrorCode::kInFlight, "Another delivery of this key is being executed.");
+  } else if (std::holds_alternative<Held>(decision)) {
+    Refuse(delivery, ErrorCode::kStoreUnavailable,
+           "This store was restored from a backup and does not know this key; nothing was executed.");
   } else {
     Refuse(delivery, ErrorCode::kOutcomeUnknown,
            "An earlier attempt with this key may or may not have taken effect; an operator has to settle it.");

@@ -82,6 +82,7 @@ std::string OutboundHead(const Route& route, const InboundRequest& request, cons
   if (keyed != nullptr) {
     AppendField(kKeyField, keyed->key, &head);
     AppendField(kAttemptField, keyed->attempt, &head);
+    if (keyed->possible_duplicate) AppendField(kPossibleDuplicateField, "restored", &head);
   }
   head += "\r\n";
   return head;

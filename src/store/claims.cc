@@ -43,7 +43,11 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   const int64_t now_ms = NowMs();
   std::optional<RecordFacts> record_facts;
   if (before != nullptr) record_facts = FactsOf(before->record, now_ms);
-  const Decision decision = Decide(record_facts ? &*record_facts : nullptr, facts, now_ms);
+  const std::optional<RestoredState> restored = Restored();
+  const bool held = restored && restored->policy == RestoredPolicy::kHold;
+  const Decision decision =
+      Decide(record_facts ? &*record_facts : nullptr, facts, now_ms, held ? AbsentKeys::kHold : AbsentKeys::kExecute);
+  if (std::holds_alternative<Held>(decision)) return ClaimResult(Refused{decision, {}});
   const auto* execute = std::get_if<Execute>(&decision);
   if (execute == nullptr) {
     before->record = WithoutPeoplesParts(std::move(before->record));
@@ -57,9 +61,16 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   Result<StoredRecord> after = MakeClaim(claim, facts, execute->attempt, rerun ? before : nullptr, now_ms, &transition);
   if (!after.ok()) return after.status();
   transition.after = &*after;
-  if (Status status = Commit(transition); !status.ok()) return status;
   const Record& record = after->record;
-  return ClaimResult(Claimed{record.token, record.attempt, record.id, record.lease_expires_at_ms});
+  if (Status status = Commit(transition); !status.ok()) {
+    if (record.attempt == 1) Doubt(claim.key, record.token);
+    return status;
+  }
+  return ClaimResult(Claimed{.token = record.token,
+                             .attempt = record.attempt,
+                             .id = record.id,
+                             .lease_expires_at_ms = record.lease_expires_at_ms,
+                             .possible_duplicate = restored && !rerun});
 }
 
 Result<StoredRecord> RocksDbStore::MakeClaim(const ClaimRequest& claim, const RequestFacts& facts, uint32_t attempt,

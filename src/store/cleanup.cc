@@ -146,7 +146,10 @@ void RocksDbStore::Reap() {
     const int64_t now_ms = clock_.SteadyMs();
     if (now_ms - saved_at_ms >= kSaveTimeIntervalMs) {
       const Access access(*this);
-      if (access.status().ok()) (void)SaveTime();  // the next one may work; a store that cannot write says so elsewhere
+      if (access.status().ok()) {
+        (void)SaveTime();  // the next one may work; a store that cannot write says so elsewhere
+        EndRestored();
+      }
       saved_at_ms = now_ms;
     }
     if (cleanup_ms > 0 && now_ms - cleaned_at_ms >= cleanup_ms) {
@@ -157,13 +160,16 @@ void RocksDbStore::Reap() {
   }
 }
 
+void RocksDbStore::Interrupt() {
+  backups_.Interrupt();
+  const std::lock_guard lock(thread_mu_);
+  stop_.store(true);
+  interrupt_.store(true);
+  thread_wake_.notify_all();
+}
+
 void RocksDbStore::StopThreads() {
-  {
-    const std::lock_guard lock(thread_mu_);
-    stop_.store(true);
-    interrupt_.store(true);
-    thread_wake_.notify_all();
-  }
+  Interrupt();
   if (reaper_.joinable()) reaper_.join();  // first: it may start the other
   if (counter_.joinable()) counter_.join();
 }

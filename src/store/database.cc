@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "store/bytes.h"
 #include "store/codec.h"
 #include "store/directory.h"
 #include "store/expiry_properties.h"
@@ -292,6 +293,13 @@ Result<bool> Database::Get(Family family, std::string_view key, rocksdb::Pinnabl
   if (status.IsNotFound()) return false;
   if (!status.ok()) return FromRocks(status, "reading the store");
   return true;
+}
+
+Result<int64_t> Database::SavedTimeMs() {
+  rocksdb::PinnableSlice saved;
+  const Result<bool> found = Get(Family::kDefault, kStoredTimeKey, &saved);
+  if (!found.ok()) return found.status();
+  return *found ? Reader(AsView(saved)).Time() : 0;
 }
 
 Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {

@@ -36,6 +36,7 @@ inline constexpr std::string_view kFormatKey = "oncegate.format";               
 inline constexpr std::string_view kLogsKey = "oncegate.logs";                   // "async" or "sync"; none: sync
 inline constexpr std::string_view kStoredTimeKey = "oncegate.stored_time";      // ms, u64
 inline constexpr std::string_view kRemovedUntilKey = "oncegate.removed_until";  // ms, u64
+inline constexpr std::string_view kRestoredKey = "oncegate.restored";           // RestoredMark; none: not restored
 inline constexpr std::string_view kTypePrefix = "oncegate.type/";               // + id:u32 -> name
 
 inline rocksdb::Slice AsSlice(std::string_view bytes) {
@@ -67,6 +68,9 @@ class Database {
 
   // True and the value, or false if there is none.
   Result<bool> Get(Family family, std::string_view key, rocksdb::PinnableSlice* value);
+
+  // The stored time that was saved last; 0: none was.
+  Result<int64_t> SavedTimeMs();
 
   // Writes all of it or nothing, as durably as the store was opened to be. After a failure of the disk RocksDB refuses
   // writes: it is then asked to resume, at most once in kResumeIntervalMs, and the write is tried once more.

@@ -64,6 +64,9 @@ Result<DirectoryState> PrepareDirectory(const std::string& directory, bool read_
   }
   if (error) return FromErrno(error.value(), "cannot read the data directory " + directory);
   if (current) return DirectoryState::kDatabase;
+  if (fs::exists(fs::path(directory) / kUnfinishedRestoreName, error))
+    return InvalidArgument("the data directory " + directory +
+                           " holds a restore that was not finished; empty it and restore again");
   if (foreign || read_only)
     return InvalidArgument("the data directory " + directory + " is not a store of oncegate" +
                            (read_only ? "" : " and not empty; give an empty or new directory"));

@@ -6,6 +6,9 @@
 
 namespace oncegate::store {
 
+// What a backup is restored into, below the data directory, until it is whole.
+inline constexpr const char* kUnfinishedRestoreName = "restore-unfinished";
+
 enum class DirectoryState {
   kEmpty,     // nothing there, or what an interrupted creation left: a store may be created
   kDatabase,  // holds a database, ours or not

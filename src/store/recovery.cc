@@ -15,6 +15,7 @@ Status RocksDbStore::Start() {
   if (Status status = types_.Load(); !status.ok()) return status;
   if (Status status = ReadRemovedUntil(); !status.ok()) return status;
   if (!database_->read_only()) {
+    if (Status status = StartRestored(); !status.ok()) return status;
     if (Status status = RecoverClaims(); !status.ok()) return status;
     if (Status status = SaveTime(); !status.ok()) return status;
   }

@@ -9,6 +9,8 @@ constexpr int64_t kReopenIntervalMs = 1000;
 // the calls that are under way.
 constexpr std::chrono::milliseconds kEnterWait{2000};
 constexpr std::chrono::milliseconds kCloseWait{5000};
+// Claims that are taken back if they turn out to be on disk; more than the gateway has in flight.
+constexpr size_t kDoubtedMax = 4096;
 
 }  // namespace
 
@@ -43,6 +45,7 @@ void RocksDbStore::Repair() {
   if (access_.Close(kCloseWait)) {
     StopCounting();
     Status status = database_->Reopen();
+    if (status.ok()) status = WithdrawDoubted();
     if (status.ok()) status = Recount();
     LogRepair(status);
     access_.Open();
@@ -56,6 +59,26 @@ Status RocksDbStore::Recount() {
   if (Status status = ReadRemovedUntil(); !status.ok()) return status;
   if (Status status = CountOpen(); !status.ok()) return status;
   StartCounting();
+  return OkStatus();
+}
+
+void RocksDbStore::Doubt(const ScopedKey& key, const Token& token) {
+  const std::lock_guard lock(doubted_mu_);
+  if (doubted_.size() < kDoubtedMax) doubted_.emplace_back(key, token);
+}
+
+// Whoever made them was told that they failed. Left there, they would count as executions whose outcome is unknown.
+// Only first attempts are doubted: behind others there is an earlier one that may have been executed.
+Status RocksDbStore::WithdrawDoubted() {
+  const std::lock_guard lock(doubted_mu_);
+  for (const auto& [key, token] : doubted_) {
+    const Result<Found> found = Load(key, RecordParts::kAll);
+    if (!found.ok() || !*found || (*found)->record.token != token) continue;
+    rocksdb::WriteBatch batch;
+    AppendTransition({.key = key, .before = &**found, .request_body = {}, .response_body = {}}, *database_, &batch);
+    if (Status status = database_->Write(&batch, clock_); !status.ok()) return status;
+  }
+  doubted_.clear();
   return OkStatus();
 }
 

@@ -30,11 +30,10 @@ Result<std::unique_ptr<Store>> OpenRocksDbStoreOn(const Platform& platform, cons
                                                   const Clock& clock, Logger& logger) {
   Result<std::unique_ptr<Database>> database = Database::Open(options, platform, &logger);
   if (!database.ok()) return database.status();
-  rocksdb::PinnableSlice saved;
-  Result<bool> found = (*database)->Get(Family::kDefault, kStoredTimeKey, &saved);
-  if (!found.ok()) return found.status();
-  const int64_t saved_ms = *found ? Reader(AsView(saved)).Time() : 0;
-  auto opened = std::make_unique<RocksDbStore>(platform, options, clock, logger, std::move(database).value(), saved_ms);
+  const Result<int64_t> saved_ms = (*database)->SavedTimeMs();
+  if (!saved_ms.ok()) return saved_ms.status();
+  auto opened =
+      std::make_unique<RocksDbStore>(platform, options, clock, logger, std::move(database).value(), *saved_ms);
   if (Status status = opened->Start(); !status.ok()) return status;
   return std::unique_ptr<Store>(std::move(opened));
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -24,6 +25,10 @@ struct RocksDbStoreOptions {
   int64_t memtable_bytes = 64LL << 20;
   // Below this much free space on the store's file system new claims are refused (NoSpace) while reads go on.
   int64_t free_space_bytes_min = 64LL << 20;
+  // A restored store is opened only if this says what becomes of the keys that it may have forgotten, and is a restored
+  // one until the time for which keys are remembered has passed since it was first opened so.
+  std::optional<RestoredPolicy> restored;
+  int64_t remembered_ms = 24LL * 3600 * 1000;
   // Only reads: no recovery, no reaper, no lock; for looking at a directory that no server uses.
   bool read_only = false;
 };
@@ -31,11 +36,10 @@ struct RocksDbStoreOptions {
 // Opens (and creates, if need be) the RocksDB store in `options.directory`. Claims that gateways of an earlier process
 // left in progress are unknown when this returns. `clock` and `logger` must outlive the store.
 // Errors, each with a message that names the directory and says what is wrong: Conflict (another process uses it),
-// InvalidArgument (not a store of ours, or of a newer format), Unavailable (permissions, read-only file system),
-// NoSpace, Corruption.
-// A store whose writes fail recovers by itself when the disk works again: the database is then opened anew by the call
-// that failed, at most once a second. Meanwhile other calls wait up to two seconds and then are Unavailable; if it
-// cannot be opened for writing after all, reads go on.
+// InvalidArgument (not a store of ours, of a newer format, or a restored one without options.restored), Unavailable
+// (permissions, read-only file system), NoSpace, Corruption. A store whose writes fail recovers by itself when the disk
+// works again: the database is then opened anew by the call that failed, at most once a second. Meanwhile other calls
+// wait up to two seconds and then are Unavailable; if it cannot be opened for writing after all, reads go on.
 Result<std::unique_ptr<Store>> OpenRocksDbStore(const RocksDbStoreOptions& options, const Clock& clock, Logger& logger);
 
 }  // namespace oncegate

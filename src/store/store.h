@@ -41,9 +41,11 @@ struct Claimed {
   uint32_t attempt = 1;
   RecordId id{};
   int64_t lease_expires_at_ms = kNever;
+  bool possible_duplicate = false;  // the store was restored: the key may have been executed and forgotten
 };
 
-// The claim was not made: why, and the record that stands in the way (RecordParts::kReplay).
+// The claim was not made: why, and the record that stands in the way (RecordParts::kReplay); an empty one if the
+// decision is Held.
 struct Refused {
   Decision decision;  // never Execute
   Record record;
@@ -105,6 +107,41 @@ struct CleanupTotals {
   std::string last_error;  // empty: the last run succeeded
 };
 
+// What becomes of new keys in a store that was restored from a backup.
+enum class RestoredPolicy : uint8_t {
+  kAccept,  // they are executed, and marked as possible duplicates
+  kHold,    // they are refused until the operator decides otherwise
+};
+
+// A restored store has forgotten what was claimed after the backup was taken. Once everything it can have forgotten
+// would have expired anyway it is a store like any other.
+struct RestoredState {
+  RestoredPolicy policy = RestoredPolicy::kHold;
+  int64_t taken_at_ms = 0;  // when the backup was
+  int64_t until_ms = 0;
+};
+
+struct BackupReport {
+  uint32_t id = 0;            // grows from backup to backup in a directory
+  int64_t taken_at_ms = 0;    // stored time
+  uint64_t bytes = 0;         // of everything in it
+  uint64_t bytes_copied = 0;  // that were not there from earlier ones
+  uint32_t kept = 0;          // backups that the directory holds now
+  int64_t duration_ms = 0;
+};
+
+struct VerifyReport {
+  static constexpr size_t kDifferencesMax = 100;
+
+  uint64_t records = 0;
+  uint64_t index_entries = 0;
+  uint64_t bodies = 0;           // those kept apart from their records
+  uint64_t leftover_bodies = 0;  // of records that have expired; they go when their own time comes
+  uint64_t differences_total = 0;
+  std::vector<std::string> differences;  // the first kDifferencesMax, a sentence each
+  int64_t duration_ms = 0;
+};
+
 // Remembers which keys were claimed and how they ended. The promise of the whole program rests on it: a call that
 // returned OK is as durable as the store was opened to be, and a call that failed changed nothing, except where the
 // method says "unclear".
@@ -162,8 +199,23 @@ class Store {
   virtual Result<CleanupReport> Cleanup() = 0;
   [[nodiscard]] virtual CleanupTotals Cleanups() const = 0;
 
+  // Copies everything as it is at one moment into a directory for backups (created if absent), while calls go on. What
+  // an earlier backup there has already is not copied again. With `keep` above 0 only so many newest ones remain.
+  // InvalidArgument for a directory that holds something else or lies in the store; Conflict while another is made.
+  virtual Result<BackupReport> Backup(const std::string& directory, uint32_t keep) = 0;
+
+  // Reads everything and compares records, indexes and bodies with each other, both ways. OK if it could be read;
+  // whether it is right is in the report. Cleanups wait meanwhile, other calls go on.
+  virtual Result<VerifyReport> Verify() = 0;
+
+  // For the end: cleanups, backups and verifications under way stop early and return Unavailable, and so do later ones.
+  virtual void Interrupt() = 0;
+
   // OK if claims could be written now; else why not.
   virtual Status CheckWritable() = 0;
+
+  // Nothing: the store was not restored, or that is long ago.
+  [[nodiscard]] virtual std::optional<RestoredState> Restored() const = 0;
 };
 
 }  // namespace oncegate

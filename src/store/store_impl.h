@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "store/access_gate.h"
+#include "store/backup_writer.h"
 #include "store/compactor.h"
 #include "store/database.h"
 #include "store/platform.h"
@@ -50,6 +51,10 @@ class RocksDbStore final : public Store {
   Result<CleanupReport> Cleanup() override;
   [[nodiscard]] CleanupTotals Cleanups() const override;
   Status CheckWritable() override;
+  Result<BackupReport> Backup(const std::string& directory, uint32_t keep) override;
+  Result<VerifyReport> Verify() override;
+  void Interrupt() override;
+  [[nodiscard]] std::optional<RestoredState> Restored() const override;
 
  private:
   using Found = std::optional<StoredRecord>;
@@ -105,9 +110,18 @@ class RocksDbStore final : public Store {
   // False if the store is being closed instead.
   bool WaitUntilCounted();
 
+  // -- Restored stores (restored.cc).
+  Status StartRestored();
+  // Takes the mark away when its time has passed.
+  void EndRestored();
+
   // -- After errors of the disk (repair.cc).
   void Repair();
   Status Recount();
+  // Remembers a claim that may be on disk although its write failed.
+  void Doubt(const ScopedKey& key, const Token& token);
+  // Takes back those that are: nobody acted on them.
+  Status WithdrawDoubted();
   void LogRepair(const Status& status);
   void StartCounting();
   void StopCounting();
@@ -147,18 +161,21 @@ class RocksDbStore final : public Store {
   Logger& logger_;
   const std::unique_ptr<Database> database_;
   const StoredTime time_;
+  std::optional<RestoredState> restored_;  // as it was then
 
   // Self-synchronised.
   TypeDictionary types_;
   RecordCounts counts_;
   WriteGate gate_;
   AccessGate access_;
+  BackupWriter backups_;
   // Enough that two keys in flight at once seldom share one.
   std::array<std::mutex, 1024> shards_;
   std::mutex replays_mu_;  // held by AddReplays, which alone writes the counts of replays
   std::atomic<int64_t> space_checked_at_ms_{INT64_MIN};
   std::atomic<bool> space_low_{false};
 
+  bool restored_mark_gone_ = false;   // of the reaper, once it runs
   std::mutex cleanup_mu_;             // held during a cleanup
   uint64_t removed_since_flush_ = 0;  // guarded by cleanup_mu_
   mutable std::mutex totals_mu_;
@@ -166,11 +183,13 @@ class RocksDbStore final : public Store {
 
   std::mutex repair_mu_;                   // held during a repair
   std::optional<int64_t> repaired_at_ms_;  // guarded by repair_mu_
+  std::mutex doubted_mu_;
+  std::vector<std::pair<ScopedKey, Token>> doubted_;  // guarded by doubted_mu_; at most kDoubtedMax
 
   // The threads and what ends them.
   std::atomic<bool> stop_{false};
   std::atomic<bool> stop_counting_{false};
-  std::atomic<bool> interrupt_{false};  // cleanups end early
+  std::atomic<bool> interrupt_{false};  // cleanups and verifications end early
   std::mutex thread_mu_;
   std::condition_variable thread_wake_;
   bool counted_ = false;  // guarded by thread_mu_: the counts hold everything that the index holds

@@ -10,34 +10,8 @@
 namespace oncegate::store {
 namespace {
 
-// An entry that follows from a record alone.
-struct IndexEntry {
-  Family family;
-  std::string key;
-  std::string value;
-};
-
 bool SamePlace(const IndexEntry& a, const IndexEntry& b) {
   return a.family == b.family && a.key == b.key;
-}
-
-std::vector<IndexEntry> IndexEntriesOf(const ScopedKey& key, const StoredRecord& stored) {
-  const Record& record = stored.record;
-  const std::string summary = EncodeSummary({.expires_at_ms = record.expires_at_ms,
-                                             .created_at_ms = record.created_at_ms,
-                                             .type_id = stored.type_id,
-                                             .state = record.state,
-                                             .owner = record.owner});
-  std::vector<IndexEntry> entries;
-  if (record.state != RecordState::kCompleted) entries.push_back({Family::kOpen, key.bytes(), summary});
-  if (record.expires_at_ms != kNever)
-    entries.push_back({Family::kExpiry, ExpiryKey(record.expires_at_ms, stored.type_id, key),
-                       std::string(1, static_cast<char>(record.state))});
-  const std::string created = CreatedKey(record.created_at_ms, key);
-  entries.push_back({Family::kCreated, created, summary});
-  for (const auto& [name, value] : record.labels)
-    entries.push_back({Family::kLabels, LabelPrefix(name, value) + created, summary});
-  return entries;
 }
 
 // The keys under which a record's bodies stand.
@@ -69,6 +43,25 @@ void DeleteBefore(const ScopedKey& key, const StoredRecord& before, const Stored
 }
 
 }  // namespace
+
+std::vector<IndexEntry> IndexEntriesOf(const ScopedKey& key, const StoredRecord& stored) {
+  const Record& record = stored.record;
+  const std::string summary = EncodeSummary({.expires_at_ms = record.expires_at_ms,
+                                             .created_at_ms = record.created_at_ms,
+                                             .type_id = stored.type_id,
+                                             .state = record.state,
+                                             .owner = record.owner});
+  std::vector<IndexEntry> entries;
+  if (record.state != RecordState::kCompleted) entries.push_back({Family::kOpen, key.bytes(), summary});
+  if (record.expires_at_ms != kNever)
+    entries.push_back({Family::kExpiry, ExpiryKey(record.expires_at_ms, stored.type_id, key),
+                       std::string(1, static_cast<char>(record.state))});
+  const std::string created = CreatedKey(record.created_at_ms, key);
+  entries.push_back({Family::kCreated, created, summary});
+  for (const auto& [name, value] : record.labels)
+    entries.push_back({Family::kLabels, LabelPrefix(name, value) + created, summary});
+  return entries;
+}
 
 void AppendTransition(const Transition& transition, Database& database, rocksdb::WriteBatch* batch) {
   const auto& [key, before, after, request_body, response_body] = transition;

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/codec.h"
 #include "store/database.h"
@@ -19,6 +20,14 @@ struct Transition {
   std::optional<std::string> request_body;
   std::optional<std::string> response_body;
 };
+
+// An entry that follows from a record alone.
+struct IndexEntry {
+  Family family;
+  std::string key;
+  std::string value;
+};
+std::vector<IndexEntry> IndexEntriesOf(const ScopedKey& key, const StoredRecord& stored);
 
 // Adds the record, its index entries and bodies to the batch, and takes out those of the record before it.
 void AppendTransition(const Transition& transition, Database& database, rocksdb::WriteBatch* batch);

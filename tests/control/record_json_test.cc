@@ -134,7 +134,7 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
                                .removed_total = 5,
                                .bytes_reclaimed_total = 50,
                                .last_error = "disk"};
-  WriteStats(stats, cleanups, ProcessStats{.uptime_seconds = 7, .counters = &counters}, &json);
+  WriteStats(stats, cleanups, std::nullopt, ProcessStats{.uptime_seconds = 7, .counters = &counters}, &json);
   EXPECT_EQ(json.text(),
             R"({"now":"2026-11-23T21:23:59.123Z","uptime_seconds":7,)"
             R"("records":{"active":6,"expired":1,"in_progress":2,"completed":3,"unknown":1},)"
@@ -153,11 +153,11 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
 
 TEST(StatsJsonTest, ShowsNullForRatesOfNothingAndForWhatOnlyAProcessKnows) {
   JsonWriter running;
-  WriteStats({}, {}, ProcessStats{}, &running);
+  WriteStats({}, {}, std::nullopt, ProcessStats{}, &running);
   EXPECT_NE(running.text().find(R"("hit_rate":null,"cleanup":{"last_run_at":null,)"), std::string::npos)
       << running.text();
   JsonWriter still;
-  WriteStats({}, {}, std::nullopt, &still);
+  WriteStats({}, {}, std::nullopt, std::nullopt, &still);
   EXPECT_NE(still.text().find(R"("uptime_seconds":null,)"), std::string::npos) << still.text();
   EXPECT_NE(still.text().find(R"("requests":null,"hit_rate":null,)"), std::string::npos) << still.text();
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,7 +24,8 @@ class FakeStore final : public Store {
   std::atomic<bool> fail_claims{false};
   std::atomic<bool> fail_endings{false};
   std::atomic<int> claims{0};
-  std::function<void()> on_complete;  // called before an outcome is stored
+  std::optional<RestoredState> restored;  // set before the first claim
+  std::function<void()> on_complete;      // called before an outcome is stored
 
   [[nodiscard]] int64_t NowMs() const override { return clock_.WallMs(); }
 
@@ -44,9 +46,11 @@ class FakeStore final : public Store {
     const std::lock_guard lock(mutex_);
     const std::optional<Record> old = Find(claim.key);
     const RecordFacts old_facts = old ? FactsOf(*old, NowMs()) : RecordFacts{};
-    const Decision decision = Decide(old ? &old_facts : nullptr, facts, NowMs());
+    const bool hold = restored && restored->policy == RestoredPolicy::kHold;
+    const Decision decision =
+        Decide(old ? &old_facts : nullptr, facts, NowMs(), hold ? AbsentKeys::kHold : AbsentKeys::kExecute);
     const auto* execute = std::get_if<Execute>(&decision);
-    if (execute == nullptr) return ClaimResult(Refused{decision, *old});
+    if (execute == nullptr) return ClaimResult(Refused{decision, old.value_or(Record{})});
     Record record;
     record.id = old ? old->id : NewRecordId();
     record.key = claim.key;
@@ -65,7 +69,11 @@ class FakeStore final : public Store {
     record.on_lease_expiry = claim.on_lease_expiry;
     records_[claim.key.bytes()] = record;
     ++claims;
-    return ClaimResult(Claimed{record.token, record.attempt, record.id, record.lease_expires_at_ms});
+    return ClaimResult(Claimed{.token = record.token,
+                               .attempt = record.attempt,
+                               .id = record.id,
+                               .lease_expires_at_ms = record.lease_expires_at_ms,
+                               .possible_duplicate = restored && !old});
   }
 
   Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) override {
@@ -142,6 +150,22 @@ class FakeStore final : public Store {
     return report;
   }
   [[nodiscard]] CleanupTotals Cleanups() const override { return {}; }
+  Result<BackupReport> Backup(const std::string& directory, uint32_t keep) override {
+    if (fail_claims) return InvalidArgument("the directory " + directory + " is no good");
+    return BackupReport{
+        .id = 3, .taken_at_ms = NowMs(), .bytes = 20, .bytes_copied = 10, .kept = keep, .duration_ms = 5};
+  }
+  Result<VerifyReport> Verify() override {
+    VerifyReport report;
+    report.records = records_.size();
+    if (damaged) {
+      report.differences_total = 1;
+      report.differences.emplace_back("the record is damaged");
+    }
+    return report;
+  }
+  void Interrupt() override {}
+  [[nodiscard]] std::optional<RestoredState> Restored() const override { return restored; }
   Status CheckWritable() override { return fail_claims ? NoSpace("claims fail") : OkStatus(); }
 
  private:
