@@ -25,6 +25,7 @@ enum class LogEvent {
   kStopped,
   kReloaded,
   kBackup,
+  kImported,
   kWarning,
   kCount,
 };

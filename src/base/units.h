@@ -26,4 +26,9 @@ std::string HumanBytes(int64_t bytes);
 // RFC 3339 in UTC with milliseconds ("2026-11-23T21:43:59.123Z"). `unix_ms` before 1970 is shown as 1970.
 std::string FormatRfc3339(int64_t unix_ms);
 
+// The moments of RFC 3339 section 5.6, and as databases write them: a space for the 'T', an offset without minutes or
+// none at all, which then is UTC. Digits beyond milliseconds are cut off. In milliseconds since 1970; anything else,
+// days that do not exist, and years before 1970 are InvalidArgument.
+Result<int64_t> ParseRfc3339Ms(std::string_view text);
+
 }  // namespace oncegate

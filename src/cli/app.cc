@@ -21,6 +21,11 @@ constexpr Command kCommands[] = {
     {"stats", "", "show statistics", RunStats},
     {"release", "KEY", "forget a key: the next delivery is executed again", RunRelease},
     {"cleanup", "", "remove expired records now", RunCleanup},
+    {"backup", "DIR", "back up the store while it is in use", RunBackup},
+    {"restore", "DIR", "make a store of a backup", RunRestore},
+    {"verify", "", "check the store and its indexes", RunVerify},
+    {"export", "", "print records as lines of JSON", RunExport},
+    {"import", "FILE", "take over records from lines of JSON", RunImport},
     {"version", "", "show version, build and library versions", RunVersion},
 };
 

@@ -40,6 +40,11 @@ int RunList(const Arguments& arguments, const Console& console);
 int RunStats(const Arguments& arguments, const Console& console);
 int RunRelease(const Arguments& arguments, const Console& console);
 int RunCleanup(const Arguments& arguments, const Console& console);
+int RunBackup(const Arguments& arguments, const Console& console);
+int RunRestore(const Arguments& arguments, const Console& console);
+int RunVerify(const Arguments& arguments, const Console& console);
+int RunExport(const Arguments& arguments, const Console& console);
+int RunImport(const Arguments& arguments, const Console& console);
 int RunVersion(const Arguments& arguments, const Console& console);
 
 }  // namespace oncegate::cli

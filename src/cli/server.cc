@@ -131,6 +131,7 @@ void Server::Stop(int64_t drain_ms) {
     gateway_->ShutDown();
   }
   if (ingress_ != nullptr) ingress_->Stop(kFlushMs);
+  if (store_ != nullptr) store_->Interrupt();  // the control listener waits for a cleanup or backup that it has begun
   if (control_ != nullptr) control_->Stop();
   control_.reset();
   ingress_.reset();

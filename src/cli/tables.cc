@@ -17,21 +17,6 @@ using simdjson::dom::object;
 
 constexpr size_t kBodyBytesShown = 4096;
 
-// Terminals act on control characters; newlines and tabs stay where a text may have several lines.
-std::string Printable(std::string_view text, bool multi_line = false) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<uint8_t>(text[i]);
-    const bool kept = byte >= 0x20 && byte != 0x7f;
-    const bool layout = multi_line && (byte == '\n' || byte == '\t');
-    // U+0080 to U+009F are control characters too.
-    const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<uint8_t>(text[i + 1]) < 0xa0;
-    if (c1) ++i;
-    out.push_back((kept || layout) && !c1 ? text[i] : '?');
-  }
-  return out;
-}
-
 // A member as text; "-" where it is null or absent.
 std::string Text(const element& json, std::string_view pointer) {
   element value;
@@ -95,6 +80,21 @@ void AppendMessage(const element& json, std::string_view where, std::string* out
 }
 
 }  // namespace
+
+// Terminals act on control characters; newlines and tabs stay where a text may have several lines.
+std::string Printable(std::string_view text, bool multi_line) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    const bool kept = byte >= 0x20 && byte != 0x7f;
+    const bool layout = multi_line && (byte == '\n' || byte == '\t');
+    // U+0080 to U+009F are control characters too.
+    const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<uint8_t>(text[i + 1]) < 0xa0;
+    if (c1) ++i;
+    out.push_back((kept || layout) && !c1 ? text[i] : '?');
+  }
+  return out;
+}
 
 Result<std::string> RecordsText(const std::string& json) {
   simdjson::dom::parser parser;
@@ -194,6 +194,46 @@ Result<std::string> CleanupText(const std::string& json) {
   if (parser.parse(json).get(report) != simdjson::SUCCESS || Text(report, "/removed") == "-") return Unexpected();
   return "removed " + Text(report, "/removed") + " expired records, " + Bytes(report, "/bytes_reclaimed") +
          " came back, in " + Text(report, "/seconds") + "s\n";
+}
+
+Result<std::string> BackupText(const std::string& json) {
+  simdjson::dom::parser parser;
+  element report;
+  if (parser.parse(json).get(report) != simdjson::SUCCESS || Text(report, "/id") == "-") return Unexpected();
+  return "backup " + Text(report, "/id") + " of " + Text(report, "/taken_at") + ": " + Bytes(report, "/bytes") + ", " +
+         Bytes(report, "/bytes_copied") + " copied, " + Text(report, "/kept") + " kept, in " +
+         Text(report, "/seconds") + "s\n";
+}
+
+std::string RestoreText(const RestoreReport& report, const std::string& directory) {
+  return "restored backup " + std::to_string(report.id) + " of " + FormatRfc3339(report.taken_at_ms) + " into " +
+         directory + "\nIt has forgotten what was claimed since. Start it with\n" +
+         "  --restored hold    known keys are answered, new ones refused, until you decide\n" +
+         "  --restored accept  new keys are executed, marked Oncegate-Possible-Duplicate: restored\n";
+}
+
+Result<std::string> VerifyText(const std::string& json) {
+  simdjson::dom::parser parser;
+  element report;
+  array differences;
+  if (parser.parse(json).get(report) != simdjson::SUCCESS ||
+      report["differences"].get(differences) != simdjson::SUCCESS)
+    return Unexpected();
+  std::string out = "verified " + Text(report, "/records") + " records, " + Text(report, "/index_entries") +
+                    " index entries and " + Text(report, "/bodies") + " bodies in " + Text(report, "/seconds") +
+                    "s: " + (IsSound(json) ? "all is right" : Text(report, "/differences_total") + " differences") +
+                    "\n";
+  for (const element difference : differences) {
+    std::string_view text;
+    if (difference.get(text) == simdjson::SUCCESS) out.append("  ").append(Printable(text)).append("\n");
+  }
+  return out;
+}
+
+bool IsSound(const std::string& json) {
+  simdjson::dom::parser parser;
+  uint64_t differences = 1;
+  return parser.parse(json)["differences_total"].get(differences) == simdjson::SUCCESS && differences == 0;
 }
 
 std::string ProblemText(int status, const std::string& json) {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
+#include "store/backup.h"
 
 namespace oncegate::cli {
 
@@ -12,6 +14,15 @@ Result<std::string> RecordsText(const std::string& json);
 Result<std::string> RecordText(const std::string& json);
 Result<std::string> StatsText(const std::string& json);
 Result<std::string> CleanupText(const std::string& json);
+Result<std::string> BackupText(const std::string& json);
+Result<std::string> VerifyText(const std::string& json);
+std::string RestoreText(const RestoreReport& report, const std::string& directory);
+
+// Whether a verification found no difference.
+bool IsSound(const std::string& json);
+
+// Control characters as '?'.
+std::string Printable(std::string_view text, bool multi_line = false);
 
 // A problem+json answer as one line.
 std::string ProblemText(int status, const std::string& json);

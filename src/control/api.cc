@@ -3,25 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
-#include "control/json_writer.h"
+#include "control/api_call.h"
 #include "control/record_json.h"
-#include "control/target.h"
 
 namespace oncegate::control {
 namespace {
 
 using http::ErrorCode;
-
-ApiAnswer Problem(ErrorCode code, std::string detail) {
-  return ProblemAnswer(http::Error{.code = code, .detail = std::move(detail), .retry_after_s = {}, .status = {}});
-}
-
-ApiAnswer Json(JsonWriter json, int status = 200) {
-  ApiAnswer answer;
-  answer.status = status;
-  answer.body = json.Take();
-  return answer;
-}
 
 bool ParseNumber(std::string_view text, size_t* number) {
   const char* end = text.data() + text.size();
@@ -70,17 +58,6 @@ ApiAnswer ProblemAnswer(const http::Error& error) {
   return answer;
 }
 
-// One request to one operation: the parts of the target that the operation's pattern leaves open are in `target`.
-struct ControlApi::Call {
-  const Target& target;
-  std::string_view body;
-  std::string_view actor;
-
-  [[nodiscard]] const std::string& scope() const { return target.segments[2]; }
-  [[nodiscard]] const std::string& key() const { return target.segments[3]; }
-  [[nodiscard]] ScopedKey scoped_key() const { return {scope(), key()}; }
-};
-
 struct ControlApi::Operation {
   std::string_view method;
   std::string_view pattern;  // segments; '*' stands for any one
@@ -105,10 +82,16 @@ const ControlApi::Operation ControlApi::kOperations[] = {
     {"GET", "/healthz", &ControlApi::Healthz, {}},
     {"GET", "/readyz", &ControlApi::Readyz, {}},
     {"GET", "/v1/stats", &ControlApi::GetStats, {}},
-    {"GET", "/v1/records", &ControlApi::ListRecords, {"scope", "type", "state", "prefix", "label", "limit", "cursor"}},
+    {"GET",
+     "/v1/records",
+     &ControlApi::ListRecords,
+     {"scope", "type", "state", "prefix", "label", "limit", "cursor", "bodies"}},
     {"GET", "/v1/records/*/*", &ControlApi::GetRecord, {}},
     {"DELETE", "/v1/records/*/*", &ControlApi::ReleaseRecord, {"force"}},
     {"POST", "/v1/cleanup", &ControlApi::Cleanup, {}},
+    {"POST", "/v1/backups", &ControlApi::Backup, {}},
+    {"POST", "/v1/verify", &ControlApi::Verify, {}},
+    {"POST", "/v1/import", &ControlApi::Import, {"scope"}},
 };
 
 ControlApi::ControlApi(const ApiParts& parts) : parts_(parts), started_ms_(parts.clock.SteadyMs()) {}
@@ -188,6 +171,9 @@ ApiAnswer ControlApi::ListRecords(const Call& call) {
     if (!ParseNumber(*text, &limit) || limit < 1 || limit > Store::kListLimitMax)
       return Problem(ErrorCode::kBadRequest, "'limit' is a number from 1 to 1000");
   }
+  const std::string bodies = call.target.Find("bodies").value_or("false");
+  if (bodies != "true" && bodies != "false") return Problem(ErrorCode::kBadRequest, "'bodies' is true or false");
+  if (bodies == "true") return ListWhole(filter, call.target.Find("cursor").value_or(""), limit);
   const Result<RecordPage> page = parts_.store.List(filter, call.target.Find("cursor").value_or(""), limit);
   if (!page.ok() && page.status().code() == StatusCode::kInvalidArgument)
     return Problem(ErrorCode::kBadRequest, "'cursor' is not the next_cursor of an earlier page");
@@ -195,15 +181,38 @@ ApiAnswer ControlApi::ListRecords(const Call& call) {
 
   JsonWriter json;
   json.BeginObject().Name("records").BeginArray();
-  for (const Record& record : page->records) {
-    const RecordView view{.executing = Executes(record.key),
-                          .pending_replays = PendingReplays(record.key),
-                          .now_ms = parts_.store.NowMs(),
-                          .with_bodies = false};
-    WriteRecord(record, view, &json);
-  }
+  for (const Record& record : page->records) WriteOne(record, false, &json);
   json.EndArray().Name("next_cursor").StringOrNull(page->next_cursor).EndObject();
   return Json(std::move(json));
+}
+
+// One by one, because only then a page can end anywhere.
+ApiAnswer ControlApi::ListWhole(const ListFilter& filter, std::string cursor, size_t limit) {
+  JsonWriter json;
+  json.BeginObject().Name("records").BeginArray();
+  for (size_t i = 0; i < limit && json.text().size() < kWholePageBytes; ++i) {
+    const Result<RecordPage> page = parts_.store.List(filter, cursor, 1);
+    if (!page.ok() && page.status().code() == StatusCode::kInvalidArgument)
+      return Problem(ErrorCode::kBadRequest, "'cursor' is not the next_cursor of an earlier page");
+    if (!page.ok()) return StoreProblem(page.status());
+    cursor = page->next_cursor;
+    for (const Record& listed : page->records) {
+      const Result<std::optional<Record>> record = parts_.store.Get(listed.key, RecordParts::kAll);
+      if (!record.ok()) return StoreProblem(record.status());
+      if (record->has_value()) WriteOne(**record, true, &json);
+    }
+    if (cursor.empty()) break;
+  }
+  json.EndArray().Name("next_cursor").StringOrNull(cursor).EndObject();
+  return Json(std::move(json));
+}
+
+void ControlApi::WriteOne(const Record& record, bool with_bodies, JsonWriter* json) {
+  const RecordView view{.executing = Executes(record.key),
+                        .pending_replays = PendingReplays(record.key),
+                        .now_ms = parts_.store.NowMs(),
+                        .with_bodies = with_bodies};
+  WriteRecord(record, view, json);
 }
 
 ApiAnswer ControlApi::GetRecord(const Call& call) {
@@ -213,12 +222,8 @@ ApiAnswer ControlApi::GetRecord(const Call& call) {
   const Result<std::optional<Record>> record = parts_.store.Get(key, RecordParts::kAll);
   if (!record.ok()) return StoreProblem(record.status());
   if (!record->has_value()) return Problem(ErrorCode::kNotFound, "There is no record of this key.");
-  const RecordView view{.executing = Executes(key),
-                        .pending_replays = PendingReplays(key),
-                        .now_ms = parts_.store.NowMs(),
-                        .with_bodies = true};
   JsonWriter json;
-  WriteRecord(**record, view, &json);
+  WriteOne(**record, true, &json);
   return Json(std::move(json));
 }
 
@@ -241,15 +246,6 @@ ApiAnswer ControlApi::ReleaseRecord(const Call& call) {
   answer.status = 204;
   answer.content_type.clear();
   return answer;
-}
-
-ApiAnswer ControlApi::Cleanup(const Call&) {
-  const Result<CleanupReport> report = parts_.store.Cleanup();
-  if (!report.ok()) return StoreProblem(report.status());
-  JsonWriter json;
-  json.BeginObject().Name("removed").Uint(report->removed).Name("bytes_reclaimed").Uint(report->bytes_reclaimed);
-  json.Name("seconds").Double(static_cast<double>(report->duration_ms) / 1000).EndObject();
-  return Json(std::move(json));
 }
 
 bool ControlApi::Executes(const ScopedKey& key) const {

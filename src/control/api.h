@@ -19,6 +19,8 @@
 
 namespace oncegate::control {
 
+class JsonWriter;
+
 struct ApiParts {
   Store& store;
   const Clock& clock;
@@ -51,6 +53,8 @@ ApiAnswer ProblemAnswer(const http::Error& error);
 class ControlApi {
  public:
   static constexpr size_t kListLimitDefault = 50;
+  // A page of records with their bodies ends behind the record that reaches this.
+  static constexpr size_t kWholePageBytes = 4 << 20;
   static constexpr int64_t kProbeTimeoutMs = 500;
   static constexpr int64_t kProbeCachedMs = 1000;
 
@@ -73,7 +77,13 @@ class ControlApi {
   ApiAnswer GetRecord(const Call& call);
   ApiAnswer ReleaseRecord(const Call& call);
   ApiAnswer Cleanup(const Call& call);
+  ApiAnswer Backup(const Call& call);
+  ApiAnswer Verify(const Call& call);
+  ApiAnswer Import(const Call& call);
 
+  // A page of records with their bodies, as far as they fit.
+  ApiAnswer ListWhole(const ListFilter& filter, std::string cursor, size_t limit);
+  void WriteOne(const Record& record, bool with_bodies, JsonWriter* json);
   [[nodiscard]] bool Executes(const ScopedKey& key) const;
   [[nodiscard]] uint64_t PendingReplays(const ScopedKey& key) const;
   // Empty: ready.

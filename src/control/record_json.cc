@@ -141,6 +141,7 @@ void WriteRecord(const Record& record, const RecordView& view, JsonWriter* json)
   } else {
     json->Null();
   }
+  if (record.fingerprint) json->Name("fingerprint_recipe").String(FingerprintRecipeName(record.fingerprint->recipe));
   json->Name("labels").BeginObject();
   for (const auto& [name, value] : record.labels) json->Name(name).String(value);
   json->EndObject();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/hash.h"
@@ -13,6 +14,10 @@ enum class FingerprintRecipe : uint8_t {
   kWholeRequest = 1,  // method, path, query and body
   kWithoutBody = 2,   // method, path and query, for senders whose body changes between retries
 };
+
+// "opaque", "whole_request", "without_body".
+std::string_view FingerprintRecipeName(FingerprintRecipe recipe);
+std::optional<FingerprintRecipe> ParseFingerprintRecipe(std::string_view name);
 
 // Says whether two requests with one key are the same request. Collision-resistant (SHA-256 of length-prefixed parts).
 struct Fingerprint {

@@ -121,6 +121,12 @@ struct RestoredState {
   int64_t until_ms = 0;
 };
 
+struct ImportReport {
+  uint64_t imported = 0;
+  uint64_t existing = 0;  // their keys have a live record, which stays as it is
+  uint64_t expired = 0;
+};
+
 struct BackupReport {
   uint32_t id = 0;            // grows from backup to backup in a directory
   int64_t taken_at_ms = 0;    // stored time
@@ -198,6 +204,12 @@ class Store {
   // Removes what has expired now, all of it, and gives the disk space back. Calls are made one after another.
   virtual Result<CleanupReport> Cleanup() = 0;
   [[nodiscard]] virtual CleanupTotals Cleanups() const = 0;
+
+  // Takes over records of another store or system: all of those whose key has no live record and that have not expired,
+  // in one step, durable on return. Times are stored time. REQUIRES: each is completed or unknown, with a response if
+  // completed; at most kImportMax. Ids are kept where there is one, tokens are not.
+  static constexpr size_t kImportMax = 1000;
+  virtual Result<ImportReport> Import(std::vector<Record> records) = 0;
 
   // Copies everything as it is at one moment into a directory for backups (created if absent), while calls go on. What
   // an earlier backup there has already is not copied again. With `keep` above 0 only so many newest ones remain.

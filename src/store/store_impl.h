@@ -51,6 +51,7 @@ class RocksDbStore final : public Store {
   Result<CleanupReport> Cleanup() override;
   [[nodiscard]] CleanupTotals Cleanups() const override;
   Status CheckWritable() override;
+  Result<ImportReport> Import(std::vector<Record> records) override;
   Result<BackupReport> Backup(const std::string& directory, uint32_t keep) override;
   Result<VerifyReport> Verify() override;
   void Interrupt() override;
@@ -94,6 +95,8 @@ class RocksDbStore final : public Store {
   Status MoveRequestBody(const StoredRecord& before, StoredRecord* after, Transition* transition);
   // What a record becomes when its outcome is unknown.
   Result<StoredRecord> MakeUnknown(const StoredRecord& before, int64_t now_ms, Transition* transition);
+  struct ImportBatch;
+  Status ImportOne(Record record, int64_t now_ms, ImportBatch* batch);
   Status CheckSameOutcome(StoredRecord stored, const StoredResponse& response);
   Status EraseUnreadable(const ScopedKey& key);
   Status Commit(const Transition& transition);

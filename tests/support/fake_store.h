@@ -150,6 +150,22 @@ class FakeStore final : public Store {
     return report;
   }
   [[nodiscard]] CleanupTotals Cleanups() const override { return {}; }
+  Result<ImportReport> Import(std::vector<Record> records) override {
+    if (fail_claims) return NoSpace("claims fail");
+    const std::lock_guard lock(mutex_);
+    ImportReport report;
+    for (Record& record : records) {
+      if (record.expires_at_ms <= NowMs()) {
+        ++report.expired;
+      } else if (Find(record.key)) {
+        ++report.existing;
+      } else {
+        ++report.imported;
+        records_[record.key.bytes()] = std::move(record);
+      }
+    }
+    return report;
+  }
   Result<BackupReport> Backup(const std::string& directory, uint32_t keep) override {
     if (fail_claims) return InvalidArgument("the directory " + directory + " is no good");
     return BackupReport{

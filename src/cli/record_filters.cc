@@ -1,0 +1,34 @@
+#include "cli/record_filters.h"
+
+#include <CLI/CLI.hpp>
+
+#include "control/target.h"
+
+namespace oncegate::cli {
+
+const std::array<RecordFilters::Filter, 5> RecordFilters::kFilters = {{
+    {"scope", "NAME", "Only this scope"},
+    {"type", "VALUE", "Only this type"},
+    {"state", "STATE", "Only in_progress, completed or unknown ones"},
+    {"prefix", "TEXT", "Only keys that begin with this"},
+    {"label", "NAME:VALUE", "Only records with this label"},
+}};
+
+void RecordFilters::AddTo(CLI::App& app) {
+  for (size_t i = 0; i < kFilters.size(); ++i) {
+    app.add_option("--" + std::string(kFilters[i].name), values_[i], std::string(kFilters[i].help))
+        ->type_name(std::string(kFilters[i].value));
+  }
+}
+
+std::string RecordFilters::Query() const {
+  std::string query;
+  for (size_t i = 0; i < kFilters.size(); ++i) {
+    if (values_[i].empty()) continue;
+    if (!query.empty()) query.push_back('&');
+    query.append(kFilters[i].name).append("=").append(control::PercentEncode(values_[i]));
+  }
+  return query;
+}
+
+}  // namespace oncegate::cli

@@ -1,0 +1,171 @@
+// Records as lines of JSON: out of a store, and into one.
+
+#include <simdjson.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <ostream>
+
+#include "cli/app.h"
+#include "cli/client_flags.h"
+#include "cli/control_client.h"
+#include "cli/record_filters.h"
+#include "cli/tables.h"
+#include "control/target.h"
+
+namespace oncegate::cli {
+namespace {
+
+// What goes to the server at once; its requests have at most 1 MiB.
+constexpr size_t kImportBytesMax = 1 << 20;
+constexpr size_t kImportLinesMax = 1000;
+
+// Prints the records of a page, a line each; where the next one begins.
+Result<std::string> PrintPage(const std::string& json, std::ostream& out) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element page;
+  simdjson::dom::array records;
+  if (parser.parse(json).get(page) != simdjson::SUCCESS || page["records"].get(records) != simdjson::SUCCESS)
+    return Unavailable("what answers is not a control listener of oncegate");
+  for (const simdjson::dom::element record : records) out << simdjson::minify(record) << '\n';
+  std::string_view cursor;
+  if (page["next_cursor"].get(cursor) != simdjson::SUCCESS) return std::string();
+  return std::string(cursor);
+}
+
+// What an import came to so far.
+struct Tally {
+  uint64_t imported = 0;
+  uint64_t existing = 0;
+  uint64_t expired = 0;
+  uint64_t rejected = 0;
+};
+
+// Lines of a file, and the number of the first.
+struct Lines {
+  std::string text;
+  size_t count = 0;
+  uint64_t first = 1;
+
+  [[nodiscard]] bool HasRoomFor(const std::string& line) const {
+    return count == 0 || (count < kImportLinesMax && text.size() + line.size() + 1 <= kImportBytesMax);
+  }
+};
+
+Status AddAnswer(const std::string& json, uint64_t first_line, const Console& console, Tally* tally) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element answer;
+  simdjson::dom::array rejected;
+  uint64_t imported = 0;
+  uint64_t existing = 0;
+  uint64_t expired = 0;
+  if (parser.parse(json).get(answer) != simdjson::SUCCESS || answer["imported"].get(imported) != simdjson::SUCCESS ||
+      answer["existing"].get(existing) != simdjson::SUCCESS || answer["expired"].get(expired) != simdjson::SUCCESS ||
+      answer["rejected"].get(rejected) != simdjson::SUCCESS)
+    return Unavailable("what answers is not a control listener of oncegate");
+  tally->imported += imported;
+  tally->existing += existing;
+  tally->expired += expired;
+  for (const simdjson::dom::element row : rejected) {
+    uint64_t line = 0;
+    std::string_view reason;
+    if (row["line"].get(line) != simdjson::SUCCESS || row["reason"].get(reason) != simdjson::SUCCESS) continue;
+    console.err << "line " << first_line + line - 1 << ": " << Printable(reason) << "\n";
+    ++tally->rejected;
+  }
+  return OkStatus();
+}
+
+Status Send(ControlClient& client, const std::string& scope, Lines* lines, const Console& console, Tally* tally) {
+  if (lines->count == 0) return OkStatus();
+  const Result<ControlReply> reply =
+      client.Ask("POST", "/v1/import?scope=" + control::PercentEncode(scope), std::exchange(lines->text, {}));
+  if (!reply.ok()) return reply.status();
+  if (reply->status >= 300) return Unavailable(ProblemText(reply->status, reply->body));
+  const uint64_t first = lines->first;
+  lines->first += std::exchange(lines->count, 0);
+  return AddAnswer(reply->body, first, console, tally);
+}
+
+Status SendAll(ControlClient& client, const std::string& scope, std::istream& in, const Console& console,
+               Tally* tally) {
+  Lines lines;
+  std::string line;
+  while (std::getline(in, line)) {
+    if (!lines.HasRoomFor(line)) {
+      if (Status status = Send(client, scope, &lines, console, tally); !status.ok()) return status;
+    }
+    if (line.size() >= kImportBytesMax) {
+      if (Status status = Send(client, scope, &lines, console, tally); !status.ok()) return status;
+      console.err << "line " << lines.first << ": is longer than 1 MiB\n";
+      ++lines.first;
+      ++tally->rejected;
+      continue;
+    }
+    lines.text.append(line).push_back('\n');
+    ++lines.count;
+  }
+  return Send(client, scope, &lines, console, tally);
+}
+
+}  // namespace
+
+int RunExport(const Arguments& arguments, const Console& console) {
+  constexpr const char* kPageLimit = "1000";
+  CLI::App app("Prints records with their bodies as JSON, a line each, newest first.", "oncegate export");
+  ClientFlags flags;
+  RecordFilters filters;
+  filters.AddTo(app);
+  flags.AddTo(app, ClientFlags::Source::kServerOrDirectory);
+  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  const Result<std::unique_ptr<ControlClient>> client = ControlClient::Open(flags);
+  if (!client.ok()) return FailWith(client.status(), console);
+  std::string cursor;
+  do {
+    const Result<ControlReply> reply = (*client)->Ask(
+        "GET", "/v1/records?bodies=true&limit=" + std::string(kPageLimit) + "&cursor=" + cursor + "&" + filters.Query(),
+        {});
+    if (!reply.ok()) return FailWith(reply.status(), console);
+    if (reply->status >= 300) return Fail(console, kExitFailed, ProblemText(reply->status, reply->body));
+    const Result<std::string> next = PrintPage(reply->body, console.out);
+    if (!next.ok()) return FailWith(next.status(), console);
+    if (!console.out.flush()) return Fail(console, kExitFailed, "standard output cannot be written");
+    cursor = *next;
+  } while (!cursor.empty());
+  return kExitOk;
+}
+
+int RunImport(const Arguments& arguments, const Console& console) {
+  CLI::App app("Takes over records from lines of JSON; keys that are known already stay as they are.",
+               "oncegate import");
+  ClientFlags flags;
+  std::string file;
+  std::string scope = "default";
+  app.add_option("FILE", file, "Records as 'export' prints them, or rows of an older system; '-' is standard input")
+      ->required();
+  app.add_option("--scope", scope, "Of the lines that do not say theirs")->type_name("NAME")->capture_default_str();
+  flags.AddTo(app, ClientFlags::Source::kServer);
+  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  std::ifstream opened;
+  if (file != "-") {
+    opened.open(file, std::ios::binary);
+    if (!opened) return Fail(console, kExitUsage, "'" + file + "' cannot be read");
+  }
+  const Result<std::unique_ptr<ControlClient>> client = ControlClient::Open(flags);
+  if (!client.ok()) return FailWith(client.status(), console);
+  Tally tally;
+  const Status status = SendAll(**client, scope, file == "-" ? std::cin : opened, console, &tally);
+  if (flags.json) {
+    console.out << R"({"imported":)" << tally.imported << R"(,"existing":)" << tally.existing << R"(,"expired":)"
+                << tally.expired << R"(,"rejected":)" << tally.rejected << "}\n";
+  } else {
+    console.out << "imported " << tally.imported << ", known already " << tally.existing << ", expired "
+                << tally.expired << ", rejected " << tally.rejected << "\n";
+  }
+  console.out << std::flush;
+  if (!status.ok()) return FailWith(status, console);
+  return tally.rejected == 0 ? kExitOk : kExitFailed;
+}
+
+}  // namespace oncegate::cli
