@@ -27,6 +27,26 @@ TEST(ParseSizeBytes, ReadsWhatPeopleWrite) {
     EXPECT_FALSE(ParseSizeBytes(text).ok()) << "[" << text << "]";
 }
 
+int64_t RfcMs(std::string_view text) {
+  const Result<int64_t> ms = ParseRfc3339Ms(text);
+  return ms.ok() ? *ms : -1;
+}
+
+TEST(ParseRfc3339Ms, ReadsMomentsAsProgramsAndDatabasesWriteThem) {
+  constexpr int64_t kMs = 1'795'470'239'123;
+  for (const char* text : {"2026-11-23T21:43:59.123Z", "2026-11-23t21:43:59.123z", "2026-11-23 21:43:59.123",
+                           "2026-11-23T21:43:59.123456Z", "2026-11-23T22:43:59.123+01:00", "2026-11-23 22:43:59.123+01",
+                           "2026-11-23T16:13:59.123-0530"})
+    EXPECT_EQ(RfcMs(text), kMs) << text;
+  EXPECT_EQ(RfcMs("1970-01-01T00:00:00Z"), 0);
+  EXPECT_EQ(RfcMs("2024-02-29T00:00:00.5Z"), 1'709'164'800'500);
+  for (const char* text :
+       {"", "2026-11-23", "2026-11-23T21:43Z", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-23T24:00:00Z",
+        "2026-11-23T21:60:00Z", "1969-12-31T23:59:59Z", "2026-11-23T21:43:59.Z", "2026-11-23T21:43:59Zx",
+        "2026-11-23T21:43:59+1", "-026-11-23T21:43:59Z", "26-11-23T21:43:59Z"})
+    EXPECT_FALSE(ParseRfc3339Ms(text).ok()) << "[" << text << "]";
+}
+
 TEST(Format, WritesWhatTheParsersRead) {
   for (const char* text : {"0s", "1ms", "1500ms", "90s", "5m", "24h", "25h", "7d"}) {
     const int64_t ms = ParseDurationMs(text).value();

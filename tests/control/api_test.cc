@@ -16,8 +16,8 @@ class ApiTest : public GatewayTest {
     if (!api_) api_ = std::make_unique<ControlApi>(Parts());
     return *api_;
   }
-  ApiAnswer Ask(const std::string& method, const std::string& target) {
-    return api().Answer({.method = method, .target = target, .body = {}, .actor = {}});
+  ApiAnswer Ask(const std::string& method, const std::string& target, const std::string& body = {}) {
+    return api().Answer({.method = method, .target = target, .body = body, .actor = {}});
   }
   // Executes the key, until nobody holds it any more: the answer comes a moment before that.
   void Execute(const std::string& key) {
@@ -181,6 +181,53 @@ TEST_F(ApiTest, SaysWhatACleanupRemoved) {
   EXPECT_EQ(Ask("POST", "/v1/cleanup").body, R"({"removed":0,"bytes_reclaimed":0,"seconds":0})");
   time.Advance(1000);
   EXPECT_EQ(Ask("POST", "/v1/cleanup").body, R"({"removed":1,"bytes_reclaimed":0,"seconds":0})");
+}
+
+TEST_F(ApiTest, BacksUpWhereItIsTold) {
+  EXPECT_EQ(Ask("POST", "/v1/backups", R"({"dir":"/backups","keep":7})").body.find(R"({"id":3,"taken_at":")"), 0U);
+  for (const char* body : {"", "[]", "{}", R"({"dir":"backups"})", R"({"dir":7})", R"({"dir":"/b","keep":-1})",
+                           R"({"dir":"/b","keep":"7"})", R"({"dir":"/b","hold":1})", R"({"dir":"/b\u0000c"})"})
+    EXPECT_EQ(Ask("POST", "/v1/backups", body).status, 400) << body;
+  store_.fail_claims = true;  // the directory is no good
+  const ApiAnswer answer = Ask("POST", "/v1/backups", R"({"dir":"/backups"})");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_NE(answer.body.find("/backups is no good"), std::string::npos) << answer.body;
+}
+
+TEST_F(ApiTest, SaysWhatAVerificationFound) {
+  EXPECT_EQ(Ask("POST", "/v1/verify").body,
+            R"({"records":0,"index_entries":0,"bodies":0,"leftover_bodies":0,"differences_total":0,"differences":[],)"
+            R"("seconds":0})");
+  store_.damaged = true;
+  EXPECT_NE(Ask("POST", "/v1/verify").body.find(R"("differences":["the record is damaged"])"), std::string::npos);
+}
+
+TEST_F(ApiTest, ImportsWhatItCanAndSaysWhatItCannot) {
+  const std::string lines =
+      "{\"key\":\"a\",\"status\":200,\"body\":\"one\",\"expires\":4000000000}\r\n\n"
+      "nonsense\n{\"key\":\"b\",\"status\":200,\"expires\":1}";
+  EXPECT_EQ(
+      Ask("POST", "/v1/import?scope=shop", lines).body,
+      R"({"imported":1,"existing":0,"expired":1,"rejected":[{"line":3,"reason":"the line is not one JSON object"}]})");
+  EXPECT_NE(Ask("GET", "/v1/records/shop/a").body.find(R"("body":"one")"), std::string::npos);
+  EXPECT_EQ(Ask("POST", "/v1/import", std::string(2000, '\n') + "{}").status, 400);
+  store_.fail_claims = true;
+  EXPECT_EQ(Ask("POST", "/v1/import", lines).status, 503);
+}
+
+TEST_F(ApiTest, ListsWithBodiesWhereThatIsAskedFor) {
+  Execute("a");
+  const std::string json = Ask("GET", "/v1/records?bodies=true").body;
+  EXPECT_NE(json.find(R"("body":"order-1")"), std::string::npos) << json;
+  EXPECT_EQ(Ask("GET", "/v1/records?bodies=yes").status, 400);
+  EXPECT_EQ(Ask("GET", "/v1/records?bodies=true&cursor=x").status, 400);
+}
+
+TEST_F(ApiTest, SaysThatTheStoreIsARestoredOne) {
+  store_.restored = {.policy = RestoredPolicy::kAccept, .taken_at_ms = 1000, .until_ms = 2000};
+  EXPECT_EQ(Ask("GET", "/readyz").body, R"({"status":"ready","reason":null,"restored":"accept","upstream":"none"})");
+  EXPECT_NE(Ask("GET", "/v1/stats").body.find(R"("restored":{"policy":"accept","taken_at":"1970-01-01T00:00:01.000Z")"),
+            std::string::npos);
 }
 
 TEST_F(ApiTest, ListsWithoutBodies) {

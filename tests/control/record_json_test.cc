@@ -42,7 +42,7 @@ TEST(RecordJsonTest, ShowsAllOfARecord) {
       R"("state":"completed","attempt":2,"created_at":"2026-11-23T21:23:59.123Z",)"
       R"("completed_at":"2026-11-23T21:24:00.000Z","expires_at":"2026-11-24T21:24:00.000Z",)"
       R"("source_ip":"192.0.2.7","fingerprint":"ab01000000000000000000000000000000000000000000000000000000000000",)"
-      R"("labels":{"order_id":"7\"8"},"replays":5,)"
+      R"("fingerprint_recipe":"whole_request","labels":{"order_id":"7\"8"},"replays":5,)"
       R"("request":{"method":"POST","target":"/hook?x=1",)"
       R"("headers":[["Host","app"],["X-A","b"],["X-A","c"]],"body":"{}"},)"
       R"("response":{"status":201,"headers":[["Content-Type","text/plain"]],"body_base64":"/w=="}})");

@@ -123,6 +123,18 @@ TEST(Decide, FollowsTheTable) {
   EXPECT_EQ(rows, 39);
 }
 
+TEST(Decide, ARestoredStoreThatHoldsAnswersOnlyForWhatItKnows) {
+  const RequestFacts request{.fingerprint = Print("a")};
+  for (const char* name : {"none", "expired-completed", "expired-unknown"}) {
+    const std::optional<RecordFacts> record = RecordOf(name);
+    EXPECT_EQ(Decide(record ? &*record : nullptr, request, kNowMs, AbsentKeys::kHold), Decision(Held{})) << name;
+  }
+  const RecordFacts completed = *RecordOf("completed");
+  EXPECT_EQ(Decide(&completed, request, kNowMs, AbsentKeys::kHold), Decision(Replay{}));
+  const RecordFacts rerun = *RecordOf("orphan-rerun");
+  EXPECT_EQ(Decide(&rerun, request, kNowMs, AbsentKeys::kHold), Decision(Execute{rerun.attempt + 1}));
+}
+
 Record SidecarClaim(LeaseExpiry on_expiry) {
   Record record;
   record.owner = ClaimOwner::kSidecar;

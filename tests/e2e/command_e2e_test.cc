@@ -194,5 +194,63 @@ TEST_F(CommandE2e, TheControlListenerAsksForTheToken) {
   EXPECT_EQ(Run({"stats", "--control-token-file", dir_ / "tokens"}).exit_code, 0);
 }
 
+// The drill of docs/backup: back up a server under use, lose it, restore, decide.
+TEST_F(CommandE2e, ARestoredStoreAsksForADecisionAndThenKeepsToIt) {
+  Serve();
+  Deliver("before");
+  const std::string backups = dir_ / "backups";
+  const CommandResult backup = Run({"backup", backups, "--keep", "3", "--json"});
+  EXPECT_NE(backup.out.find(R"({"id":1,)"), std::string::npos) << backup.out << backup.err;
+  EXPECT_EQ(Run({"verify"}).exit_code, 0);
+  Deliver("after");
+  server_.reset();
+
+  const std::string data = dir_ / "restored";
+  const CommandResult restore = RunOncegate({"restore", backups, "--data-dir", data});
+  EXPECT_EQ(restore.exit_code, 0) << restore.err;
+  ExpectOneLine(RunOncegate({"restore", backups, "--data-dir", data}), 1, "not empty");
+  ExpectOneLine(RunOncegate({"serve", "--data-dir", data, "--control-listen", "127.0.0.1:0"}), 1, "--restored hold");
+  EXPECT_EQ(RunOncegate({"verify", "--data-dir", data}).exit_code, 0);
+
+  const auto deliver = [this](const std::string& key) {
+    RawClient client(server_->gateway_port());
+    client.Send("POST /webhook HTTP/1.1\r\nHost: app\r\nIdempotency-Key: " + key + "\r\nContent-Length: 2\r\n\r\n{}");
+    return client.Receive().status;
+  };
+  for (const char* policy : {"hold", "accept"}) {
+    server_ = std::make_unique<ServeProcess>(
+        std::vector<std::string>{"--upstream", app_.url(), "--data-dir", data, "--restored", policy});
+    ASSERT_TRUE(server_->listening()) << server_->Err();
+    EXPECT_EQ(deliver("before"), 200) << policy;
+    EXPECT_EQ(deliver("after"), std::string(policy) == "hold" ? 503 : 200) << policy;
+    EXPECT_NE(Run({"stats", "--json"}).out.find(R"("restored":{"policy":")" + std::string(policy)), std::string::npos);
+    server_.reset();
+  }
+  EXPECT_EQ(app_.Executions("before"), 1);
+  EXPECT_EQ(app_.Executions("after"), 2);
+}
+
+TEST_F(CommandE2e, RecordsGoOutAsLinesAndComeInAgain) {
+  Serve();
+  for (int i = 0; i < 30; ++i) Deliver("evt_" + std::to_string(i));
+  const CommandResult exported = Run({"export"});
+  EXPECT_EQ(std::count(exported.out.begin(), exported.out.end(), '\n'), 30) << exported.err;
+  server_.reset();
+  EXPECT_EQ(RunOncegate({"export", "--data-dir", dir_ / "data"}).out.size(), exported.out.size());
+
+  const std::string file = dir_ / "records.ndjson";
+  std::ofstream(file) << exported.out << "nonsense\n";
+  server_ =
+      std::make_unique<ServeProcess>(std::vector<std::string>{"--upstream", app_.url(), "--data-dir", dir_ / "other"});
+  ASSERT_TRUE(server_->listening()) << server_->Err();
+  const CommandResult imported = Run({"import", file});
+  EXPECT_EQ(imported.exit_code, 1);
+  EXPECT_EQ(imported.out, "imported 30, known already 0, expired 0, rejected 1\n");
+  EXPECT_NE(imported.err.find("line 31: "), std::string::npos) << imported.err;
+  for (int i = 0; i < 30; ++i) Deliver("evt_" + std::to_string(i));
+  EXPECT_EQ(app_.Executions("evt_7"), 1);
+  EXPECT_EQ(Run({"import", file}).out, "imported 0, known already 30, expired 0, rejected 1\n");
+}
+
 }  // namespace
 }  // namespace oncegate

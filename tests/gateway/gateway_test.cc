@@ -62,6 +62,33 @@ TEST_F(GatewayTest, ADifferentRequestWithTheSameKeyIsRefusedWhileInFlightAndAfte
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
+TEST_F(GatewayTest, ARestoredStoreThatHoldsRefusesWhatItDoesNotKnow) {
+  Start();
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
+  ASSERT_TRUE(gateway_->WaitUntilIdle(10'000));
+  store_.restored = {.policy = RestoredPolicy::kHold};
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 replayed");
+  EXPECT_EQ(Verdict(Post("absent").Get()), "503 store-unavailable");
+  EXPECT_EQ(Verdict(Post("absent").Get()), "503 store-unavailable");
+  EXPECT_EQ(upstream_.executions(), 1U);
+}
+
+// Failing open is for stores that know nothing for a while, not for one that is known to have forgotten.
+TEST_F(GatewayTest, ARestoredStoreThatHoldsNeverFailsOpen) {
+  store_.restored = {.policy = RestoredPolicy::kHold};
+  Start({.on_store_error = StoreErrorPolicy::kForward});
+  store_.fail_gets = true;
+  EXPECT_EQ(Verdict(Post("absent").Get()), "503 store-unavailable");
+  EXPECT_EQ(upstream_.executions(), 0U);
+}
+
+TEST_F(GatewayTest, ARestoredStoreThatAcceptsTellsTheApplication) {
+  store_.restored = {.policy = RestoredPolicy::kAccept};
+  Start();
+  EXPECT_EQ(Verdict(Post("absent").Get()), "200 executed");
+  EXPECT_NE(upstream_.heads().back().find("\r\nOncegate-Possible-Duplicate: restored\r\n"), std::string::npos);
+}
+
 TEST_F(GatewayTest, MismatchesReplayWhereThePolicySaysSo) {
   Start({.on_mismatch = MismatchPolicy::kReplay});
   EXPECT_EQ(Verdict(Post("evt_1", "", "attempt 1").Get()), "200 executed");

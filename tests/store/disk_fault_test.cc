@@ -140,6 +140,34 @@ INSTANTIATE_TEST_SUITE_P(Kinds, DiskFaultTest,
                                            FaultCase{"ManifestError", Operation::kSync, "MANIFEST", false}),
                          [](const auto& test) { return std::string(test.param.name); });
 
+class DoubtedClaimTest : public DiskFixture {};
+
+// A log whose sync failed may hold the claim all the same. Nobody acted on it, so that its key must not be held as one
+// whose outcome is unknown.
+TEST_F(DoubtedClaimTest, AClaimThatFailedIsTakenBackAlthoughItIsOnDisk) {
+  ClaimAndCompleteMany(5);
+  disk_.Break(Operation::kSync, ".log", FaultyDisk::InputOutputError());
+  EXPECT_FALSE(store_->Claim(ClaimOf("x"), Facts()).ok());
+  disk_.Heal();
+  clock_.Advance(1000);
+  EXPECT_LE(FailuresUntilItWorks(), 3);
+  EXPECT_EQ(MustClaim(ClaimOf("x")).attempt, 1U);
+  ExpectSound();
+}
+
+// Behind a second attempt there is a first, which may have taken effect.
+TEST_F(DoubtedClaimTest, ASecondAttemptThatFailedIsNotTakenBack) {
+  const Claimed first = MustClaim(ClaimOf("x"));
+  ASSERT_TRUE(store_->MarkUnknown(Key("x"), first.token).ok());
+  disk_.Break(Operation::kSync, ".log", FaultyDisk::InputOutputError());
+  EXPECT_FALSE(store_->Claim(ClaimOf("x"), ReleaseFacts()).ok());
+  disk_.Heal();
+  clock_.Advance(1000);
+  EXPECT_LE(FailuresUntilItWorks(), 3);
+  EXPECT_EQ(MustRefuse(ClaimOf("x")).decision, Decision(OutcomeUnknown{}));
+  ExpectSound();
+}
+
 class FullDiskTest : public DiskFixture {};
 
 // Found here: RocksDB's own log file aborted the process at its second line on a full disk.
