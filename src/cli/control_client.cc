@@ -39,15 +39,16 @@ Result<ControlReply> AskDirectory(const std::string& directory, std::string_view
 
 Result<ControlReply> AskServer(const ClientFlags& flags, std::string_view method, const std::string& target) {
   const Result<UpstreamUrl> url = UpstreamUrl::Parse(flags.control);
-  if (!url.ok() || url->tls || !url->prefix.empty())
-    return InvalidArgument("--control: '" + flags.control + "' is not http://host:port");
+  if (!url.ok() || !url->prefix.empty())
+    return InvalidArgument("--control: '" + flags.control + "' is not http://host:port or https://host:port");
   httplib::Headers headers{{"Host", url->authority}};
   if (!flags.token_file.empty()) {
     const Result<std::string> token = control::LoadFirstToken(flags.token_file);
     if (!token.ok()) return InvalidArgument("--control-token-file: " + token.status().message());
     headers.emplace("Authorization", "Bearer " + *token);
   }
-  httplib::Client client(url->host, url->port);
+  // The system's certificates are trusted, or those in the file that SSL_CERT_FILE names.
+  httplib::Client client((url->tls ? "https://" : "http://") + url->authority);
   client.set_connection_timeout(kConnectSeconds);
   client.set_read_timeout(method == "GET" ? kReadSeconds : kChangeSeconds);
   client.set_tcp_nodelay(true);

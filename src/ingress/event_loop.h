@@ -14,6 +14,7 @@
 #include "ingress/ingress.h"
 #include "ingress/listener.h"
 #include "ingress/mailbox.h"
+#include "tls/server_context.h"
 
 namespace oncegate {
 
@@ -22,8 +23,9 @@ namespace oncegate {
 class EventLoop {
  public:
   // `accept` takes over each accepted connection (and decides which loop gets it); `connections` counts those open in
-  // all loops.
-  EventLoop(const IngressOptions& options, const IngressParts& parts, std::atomic<size_t>& connections);
+  // all loops; `tls` is what new connections get.
+  EventLoop(const IngressOptions& options, const IngressParts& parts, const tls::CurrentContext& tls,
+            std::atomic<size_t>& connections);
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
@@ -43,6 +45,9 @@ class EventLoop {
   static constexpr int kEventsAtOnce = 256;
   static constexpr int kAcceptsAtOnce = 64;
   static constexpr int64_t kAcceptPauseMs = 100;
+  static constexpr int64_t kHandshakeMsMax = 10'000;
+  // A step may cost a private-key operation, most of a millisecond. Between two of them everybody else has a turn.
+  static constexpr size_t kTurnHandshakes = 1;
   static constexpr auto kKinds = static_cast<size_t>(Awaits::kCount);
 
   Status Watch(int fd, uint64_t id, uint32_t events);
@@ -63,6 +68,7 @@ class EventLoop {
 
   const IngressOptions& options_;
   const IngressParts& parts_;
+  const tls::CurrentContext& tls_;
   std::atomic<size_t>& connection_count_;
   const std::shared_ptr<Mailbox> mailbox_;
   std::vector<char> scratch_;

@@ -79,7 +79,7 @@ Result<Endpoint> Endpoint::Parse(const std::string& text) {
   return endpoint;
 }
 
-Result<Listener> Listener::Open(const Endpoint& endpoint) {
+Result<Listener> Listener::Open(const Endpoint& endpoint, std::string_view scheme) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
@@ -101,7 +101,9 @@ Result<Listener> Listener::Open(const Endpoint& endpoint) {
   uint16_t port = 0;
   const std::string host = Numeric(bound, &port);
   const bool brackets = host.find(':') != std::string::npos;
-  return Listener{std::move(fd), "http://" + (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port)};
+  const std::string url =
+      std::string(scheme) + "://" + (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  return Listener{std::move(fd), url};
 }
 
 Accepted AcceptOne(int listener, int* error) {

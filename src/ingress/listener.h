@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/status.h"
@@ -35,9 +36,10 @@ inline constexpr int kListenBacklog = 4096;
 // A listening, non-blocking socket.
 struct Listener {
   OwnedFd fd;
-  std::string url;  // "http://127.0.0.1:8080", with the real port
+  std::string url;  // "http://127.0.0.1:8080", with the scheme and the real port
 
-  static Result<Listener> Open(const Endpoint& endpoint);
+  // `scheme` is how its URL begins.
+  static Result<Listener> Open(const Endpoint& endpoint, std::string_view scheme);
 };
 
 // A connection that was accepted.

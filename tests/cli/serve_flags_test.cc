@@ -96,6 +96,8 @@ TEST(ServeFlagsTest, BadValuesAreNamedWithWhatWouldBeRight) {
       {"control-listen", "[::]:8081", "'::' needs --control-token-file"},
       {"control-token-file", "/no/such/file", "'/no/such/file' cannot be read"},
       {"control-token-file", "", "'' is not the name of a file"},
+      {"tls-cert", "/no/such/file", "needs --tls-key"},
+      {"tls-key", "/no/such/file", "needs --tls-cert"},
       {"upstream", "localhost:3000", "'localhost:3000'"},
       {"upstream", "ftp://app", "'ftp://app'"},
       {"upstream-ca", "ca.pem", "needs an --upstream that begins with https://"},
