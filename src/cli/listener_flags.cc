@@ -14,6 +14,28 @@ namespace {
 using Values = std::vector<std::string>;
 
 constexpr std::string_view kListeners = "Listeners";
+constexpr std::string_view kLimits = "Limits";
+constexpr int64_t kRateMax = 1'000'000;
+constexpr size_t kProxiesMax = 256;
+
+Status ReadRate(const Values& values, ServeOptions& options) {
+  std::string number = values[0];
+  const bool a_second = number.ends_with("/s");
+  if (a_second) number.resize(number.size() - 2);
+  if (!a_second || !ReadNumber(number, 1, kRateMax, &options.ingress.rate_limit.per_second).ok())
+    return InvalidArgument("'" + values[0] + "' is not a number of requests a second such as 100/s, up to 1000000/s");
+  return OkStatus();
+}
+
+Status ReadProxies(const Values& values, ServeOptions& options) {
+  if (values.size() > kProxiesMax) return InvalidArgument("more than " + std::to_string(kProxiesMax) + " of them");
+  for (const std::string& value : values) {
+    Result<AddressRange> range = AddressRange::Parse(value);
+    if (!range.ok()) return range.status();
+    options.ingress.trusted_proxies.push_back(*range);
+  }
+  return OkStatus();
+}
 
 const ServeFlag kFlags[] = {
     {"tls-cert", kListeners, "FILE", "",
@@ -21,6 +43,13 @@ const ServeFlag kFlags[] = {
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.tls_cert_file); }},
     {"tls-key", kListeners, "FILE", "", "The certificate's private key (PEM, no passphrase)", false, true,
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.tls_key_file); }},
+    {"trusted-proxy", kListeners, "CIDR", "",
+     "Whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed, e.g. 10.0.0.0/8; repeatable", true, false,
+     ReadProxies},
+    {"rate-limit", kLimits, "N/s", "", "Requests of one address (IPv6: /64) a second; more get 429; default: no limit",
+     false, false, ReadRate},
+    {"rate-burst", kLimits, "N", "", "How many of them may come at once; default: those of one second", false, false,
+     [](const Values& v, ServeOptions& o) { return ReadNumber(v[0], 1, kRateMax, &o.ingress.rate_limit.burst); }},
 };
 
 Status LoadTls(ServeOptions* options) {
@@ -42,7 +71,11 @@ std::span<const ServeFlag> ListenerFlags() {
   return kFlags;
 }
 
-Status CheckListenerFlags(const GivenFlags& /*given*/, ServeOptions* options) {
+Status CheckListenerFlags(const GivenFlags& given, ServeOptions* options) {
+  RateLimit& limit = options->ingress.rate_limit;
+  if (given.contains("rate-burst") && limit.per_second == 0)
+    return InvalidArgument("--rate-burst: needs --rate-limit, such as --rate-limit 100/s");
+  if (limit.burst == 0) limit.burst = limit.per_second;
   if (Status status = LoadTls(options); !status.ok()) return status;
   if (options->tls == nullptr && !control::IsLoopback(options->control_listen.host)) {
     options->warnings.emplace_back(

@@ -21,13 +21,21 @@ constexpr size_t kPiecesAtOnce = 16;
 constexpr int64_t kBudgetStep = 64 * 1024;
 constexpr size_t kReserveBytesMax = 64 * 1024;  // a sender's word on its body's length is believed up to here
 
+http::Error LimitError(int64_t wait_ms) {
+  return {.code = ErrorCode::kRateLimited,
+          .detail = "This address sends more requests than it may.",
+          .retry_after_s = static_cast<int>((wait_ms + 999) / 1000)};
+}
+
 }  // namespace
 
 Connection::Connection(Accepted accepted, std::unique_ptr<tls::ServerStream> tls, uint64_t id, LoopServices& services)
     : services_(services),
       socket_(std::move(accepted.fd), std::move(tls)),
       id_(id),
-      client_ip_(std::move(accepted.client_ip)),
+      peer_(accepted.peer),
+      peer_ip_(peer_.Text()),
+      peer_trusted_(ContainsAddress(services.options.trusted_proxies, peer_)),
       state_(socket_.encrypted() ? State::kHandshaking : State::kReading),
       memory_(services.parts.memory),
       unsent_memory_(services.parts.memory) {}
@@ -76,7 +84,7 @@ bool Connection::ShakeHands() {
     return Advance();
   }
   services_.parts.logger.Log(LogLevel::kDebug, LogEvent::kWarning, "a TLS handshake failed",
-                             {{"client", client_ip_}, {"reason", socket_.handshake_failure()}});
+                             {{"client", peer_ip_}, {"reason", socket_.handshake_failure()}});
   return false;
 }
 
@@ -236,11 +244,17 @@ bool Connection::TakeRequest() {
   }
   switch (ReadBody()) {
     case ParseState::kNeedMore:
-      return false;
+      if (limited_ms_ == 0) return false;
+      Fail(LimitError(limited_ms_));  // without reading the rest
+      break;
     case ParseState::kError:
-      return true;
+      break;
     case ParseState::kDone:
-      Dispatch();
+      if (limited_ms_ != 0) {
+        RefuseLimited();
+      } else {
+        Dispatch();
+      }
       break;
   }
   return true;
@@ -248,13 +262,15 @@ bool Connection::TakeRequest() {
 
 // The head is known: is there room for the body? True if there is something to be sent first.
 bool Connection::BeginBody() {
+  client_ = peer_trusted_ ? ClientBehind(peer_, head_.fields, services_.options.trusted_proxies) : peer_;
+  limited_ms_ = services_.limiter == nullptr ? 0 : services_.limiter->Take(client_, services_.now_ms);
   if (head_.content_length > static_cast<uint64_t>(services_.options.max_body)) {
     FailTooLarge();
     return true;
   }
   body_reader_ = http::BodyReader(head_.framing, head_.content_length);
   body_.reserve(std::min<size_t>(head_.content_length, kReserveBytesMax));
-  if (!head_.expect_continue || !Rest().empty() || body_reader_.done()) return false;
+  if (!head_.expect_continue || limited_ms_ != 0 || !Rest().empty() || body_reader_.done()) return false;
   Queue("HTTP/1.1 100 Continue\r\n\r\n");
   return true;
 }
@@ -280,16 +296,19 @@ ParseState Connection::ReadBody() {
   return state;
 }
 
-void Connection::Dispatch() {
+// Hands the request over and makes room for the next one.
+InboundRequest Connection::TakeWhole() {
   version_ = head_.version;
   keep_alive_ = head_.keep_alive;
   is_head_ = head_.method == "HEAD";
+  const bool tls = CameOverTls();
   InboundRequest request{.head = std::exchange(head_, {}),
                          .body = std::exchange(body_, {}),
-                         .client_ip = client_ip_,
-                         .tls = socket_.encrypted(),
+                         .client_ip = client_ == peer_ ? peer_ip_ : client_.Text(),
+                         .tls = tls,
                          .arrived_ms = services_.now_ms,
-                         .memory = std::exchange(memory_, BudgetShare(services_.parts.memory))};
+                         .memory = std::exchange(memory_, BudgetShare(services_.parts.memory)),
+                         .proxy_ip = peer_trusted_ ? peer_ip_ : std::string()};
   head_done_ = false;
   parser_ = {};
   body_reader_ = {};
@@ -298,10 +317,33 @@ void Connection::Dispatch() {
     input_used_ = 0;
   }
   state_ = State::kBusy;
+  return request;
+}
+
+// A trusted proxy knows how the client came to it.
+bool Connection::CameOverTls() const {
+  if (peer_trusted_) {
+    const std::string_view scheme = head_.fields.Find(kForwardedProtoField).value_or("");
+    if (http::EqualsIgnoreCase(scheme, "https")) return true;
+    if (http::EqualsIgnoreCase(scheme, "http")) return false;
+  }
+  return socket_.encrypted();
+}
+
+void Connection::Dispatch() {
+  InboundRequest request = TakeWhole();
   channel_ = std::make_shared<ChannelState>(services_.parts.memory);
   channel_->client_gone = client_closed_;
   const LoopChannel::DispatchScope scope(this, channel_.get());
   services_.parts.gateway.Handle(std::move(request), std::make_unique<LoopChannel>(services_.mailbox, id_, channel_));
+}
+
+// The request is whole, so that the connection can go on after the refusal.
+void Connection::RefuseLimited() {
+  const http::Error error = LimitError(limited_ms_);
+  TakeWhole();
+  services_.parts.gateway.CountRefusal(error.code);
+  TakeReply(ProblemReply(error));
 }
 
 // Answers what cannot be served, and closes: what follows in the stream cannot be trusted to be a request.

@@ -41,8 +41,9 @@ struct LoopServices {
   const IngressParts& parts;
   std::shared_ptr<Mailbox> mailbox;
   std::span<char> scratch;
-  int64_t now_ms = 0;     // steady clock, read once a turn of the loop
-  bool stopping = false;  // no further request is taken from connections that are open
+  RateLimiter* limiter = nullptr;  // null: no limit
+  int64_t now_ms = 0;              // steady clock, read once a turn of the loop
+  bool stopping = false;           // no further request is taken from connections that are open
 };
 
 // One client's connection: reads requests, hands them over one at a time, writes the answers in order. Lives on one
@@ -111,7 +112,10 @@ class Connection {
   bool TakeRequest();
   bool BeginBody();
   http::ParseState ReadBody();
+  InboundRequest TakeWhole();
   void Dispatch();
+  void RefuseLimited();
+  [[nodiscard]] bool CameOverTls() const;
   void Fail(const http::Error& error);
   void FailTooLarge();
   void TakeBegin(ReplyBegin begin);
@@ -126,7 +130,9 @@ class Connection {
   LoopServices& services_;
   ClientSocket socket_;
   const uint64_t id_;
-  const std::string client_ip_;
+  const IpAddress peer_;
+  const std::string peer_ip_;
+  const bool peer_trusted_;  // a proxy whose word on its clients is believed
   State state_ = State::kReading;
   bool client_closed_ = false;  // it will send no more
   bool more_to_read_ = false;   // the kernel may hold bytes that were not read
@@ -138,6 +144,8 @@ class Connection {
   std::string input_;
   size_t input_used_ = 0;
   bool head_done_ = false;
+  IpAddress client_;        // of this request: the peer, or who stands behind it
+  int64_t limited_ms_ = 0;  // not 0: it came that much too soon after others of its client
   http::HeadParser parser_;
   http::RequestHead head_;
   http::BodyReader body_reader_;

@@ -15,15 +15,15 @@
 
 namespace oncegate {
 
-EventLoop::EventLoop(const IngressOptions& options, const IngressParts& parts, const tls::CurrentContext& tls,
-                     std::atomic<size_t>& connections)
-    : options_(options),
-      parts_(parts),
-      tls_(tls),
-      connection_count_(connections),
+EventLoop::EventLoop(const LoopParts& shared)
+    : options_(shared.options),
+      parts_(shared.parts),
+      tls_(shared.tls),
+      connection_count_(shared.connections),
       mailbox_(std::make_shared<Mailbox>()),
       scratch_(kReadBytes),
-      services_{.options = options_, .parts = parts_, .mailbox = mailbox_, .scratch = scratch_} {}
+      services_{
+          .options = options_, .parts = parts_, .mailbox = mailbox_, .scratch = scratch_, .limiter = shared.limiter} {}
 
 EventLoop::~EventLoop() {
   mailbox_->Close();

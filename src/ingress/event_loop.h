@@ -18,21 +18,27 @@
 
 namespace oncegate {
 
+// What the loops of an ingress share. All of it outlives them.
+struct LoopParts {
+  const IngressOptions& options;
+  const IngressParts& parts;
+  const tls::CurrentContext& tls;    // what new connections get
+  RateLimiter* limiter;              // may be null
+  std::atomic<size_t>& connections;  // open in all loops
+};
+
 // One epoll loop: the connections that it owns, their deadlines, and, for one of the loops, the listeners. Run() is
 // the body of a thread; everything else happens on it, told through the mailbox.
 class EventLoop {
  public:
-  // `accept` takes over each accepted connection (and decides which loop gets it); `connections` counts those open in
-  // all loops; `tls` is what new connections get.
-  EventLoop(const IngressOptions& options, const IngressParts& parts, const tls::CurrentContext& tls,
-            std::atomic<size_t>& connections);
+  explicit EventLoop(const LoopParts& shared);
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
   // Unavailable if the kernel gives no epoll instance.
   Status Init();
-  // REQUIRES: before Run.
+  // `accept` takes over each accepted connection and decides which loop gets it. REQUIRES: before Run.
   Status AddListeners(std::vector<Listener> listeners, std::function<void(Accepted)> accept);
 
   void Run();

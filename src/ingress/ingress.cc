@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -16,7 +17,9 @@ namespace {
 class EpollIngress final : public Ingress {
  public:
   EpollIngress(const IngressOptions& options, const IngressParts& parts)
-      : options_(options), parts_(parts), tls_(options.tls) {}
+      : options_(options), parts_(parts), tls_(options.tls) {
+    if (options.rate_limit.per_second > 0) limiter_.emplace(options.rate_limit);
+  }
   ~EpollIngress() override { Stop(0); }
 
   Status Start() {
@@ -28,7 +31,8 @@ class EpollIngress final : public Ingress {
       listeners.push_back(std::move(*listener));
     }
     for (size_t i = 0; i < options_.loops; ++i) {
-      loops_.push_back(std::make_unique<EventLoop>(options_, parts_, tls_, connections_));
+      loops_.push_back(std::make_unique<EventLoop>(
+          LoopParts{options_, parts_, tls_, limiter_ ? &*limiter_ : nullptr, connections_}));
       if (Status status = loops_.back()->Init(); !status.ok()) return status;
     }
     Status status =
@@ -81,6 +85,7 @@ class EpollIngress final : public Ingress {
   const IngressOptions options_;
   const IngressParts parts_;
   tls::CurrentContext tls_;
+  std::optional<RateLimiter> limiter_;
   std::vector<std::string> addresses_;
   std::atomic<size_t> connections_{0};
   std::vector<std::unique_ptr<EventLoop>> loops_;

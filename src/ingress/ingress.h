@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "gateway/gateway.h"
+#include "ingress/client_address.h"
+#include "ingress/rate_limiter.h"
 #include "tls/server_context.h"
 
 namespace oncegate {
@@ -30,6 +32,8 @@ struct IngressOptions {
   int64_t max_body = 10 << 20;
   int64_t request_timeout_ms = 30'000;            // from a request's first byte to its last
   int64_t idle_timeout_ms = 75'000;               // between two requests on a connection
+  RateLimit rate_limit;                           // of each client's requests
+  AddressRanges trusted_proxies;                  // whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 

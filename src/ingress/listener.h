@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "ingress/client_address.h"
 #include "ingress/ingress.h"
 
 namespace oncegate {
@@ -45,7 +46,7 @@ struct Listener {
 // A connection that was accepted.
 struct Accepted {
   OwnedFd fd;
-  std::string client_ip;  // an IPv4 address that came over IPv6 in its IPv4 form
+  IpAddress peer;
 };
 
 // The next connection that waits. `*error` is 0 or the errno that says why there is none (EAGAIN: nobody waits).

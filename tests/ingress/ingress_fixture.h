@@ -29,7 +29,7 @@ class IngressFixture : public GatewayTest {
   void Listen(IngressOptions options = {}, const Route& route = {}) {
     Start(route);
     options.listen = {{"127.0.0.1", 0}};
-    auto ingress = StartIngress(options, {*gateway_, memory_, clock_, logger_});
+    auto ingress = StartIngress(options, {*gateway_, memory_, *ingress_clock_, logger_});
     ASSERT_TRUE(ingress.ok()) << ingress.status().message();
     ingress_ = std::move(*ingress);
     port_ = RawClient::PortOf(ingress_->addresses().at(0));
@@ -56,6 +56,7 @@ class IngressFixture : public GatewayTest {
            "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
 
+  const Clock* ingress_clock_ = &clock_;
   std::unique_ptr<TestCertificates> certificates_;
   RawClient::Wrap wrap_;
   std::unique_ptr<Ingress> ingress_;
