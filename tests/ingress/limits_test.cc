@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "tests/http/rows.h"
 #include "tests/ingress/ingress_fixture.h"
 
 namespace oncegate {
@@ -106,6 +108,33 @@ TEST_F(LimitsTest, ATrustedProxysWordIsPassedOnAndAddedTo) {
     const auto record = store_.Get(ScopedKey("default", key), RecordParts::kAll);
     ASSERT_TRUE(record.ok() && record->has_value()) << key;
     EXPECT_EQ((**record).source_ip, rows[i].source) << rows[i].fields;
+  }
+}
+
+// The table of tests/http, through a real socket: what is taken is answered in order, what is not is refused at its
+// end.
+TEST_F(LimitsTest, EveryRawStreamIsAnsweredAsItsVerdictSays) {
+  Listen();
+  upstream_.Answer(200, "");
+  for (const http::RawRequestRow& row : http::ReadRawRequests(RAW_REQUESTS_FILE)) {
+    RawClient client = Connect();
+    client.Send(row.stream);
+    client.CloseSending();
+    for (std::string rest = row.verdict; !rest.empty();) {
+      const size_t end = std::min(rest.find(" + "), rest.size());
+      const std::string what = rest.substr(0, end);
+      rest.erase(0, std::min(end + 3, rest.size()));
+      if (what.starts_with("close") || what.starts_with("nothing")) continue;
+      const RawAnswer answer = client.Receive(what.starts_with("HEAD "));
+      if (what.starts_with("more")) {
+        // A length beyond the limit is refused before the body is missed.
+        EXPECT_THAT(answer.status, testing::AnyOf(0, 100, 413)) << "line " << row.line;
+      } else {
+        const std::string wanted = what.size() == 3 ? what : "200";
+        EXPECT_EQ(std::to_string(answer.status), wanted) << "line " << row.line << ": " << what;
+      }
+    }
+    EXPECT_TRUE(client.AtEnd()) << "line " << row.line;
   }
 }
 
