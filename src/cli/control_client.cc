@@ -58,8 +58,8 @@ class ServerClient final : public ControlClient {
  public:
   static Result<std::unique_ptr<ControlClient>> Open(const ClientFlags& flags) {
     const Result<UpstreamUrl> url = UpstreamUrl::Parse(flags.control);
-    if (!url.ok() || url->tls || !url->prefix.empty())
-      return InvalidArgument("--control: '" + flags.control + "' is not http://host:port");
+    if (!url.ok() || !url->prefix.empty())
+      return InvalidArgument("--control: '" + flags.control + "' is not http://host:port or https://host:port");
     httplib::Headers headers{{"Host", url->authority}};
     if (!flags.token_file.empty()) {
       const Result<std::string> token = control::LoadFirstToken(flags.token_file);
@@ -93,7 +93,7 @@ class ServerClient final : public ControlClient {
       : address_(flags.control),
         has_token_(!flags.token_file.empty()),
         headers_(std::move(headers)),
-        client_(url.host, url.port) {
+        client_((url.tls ? "https://" : "http://") + url.authority) {
     client_.set_connection_timeout(kConnectSeconds);
     client_.set_tcp_nodelay(true);
     client_.set_keep_alive(true);
@@ -102,6 +102,7 @@ class ServerClient final : public ControlClient {
   const std::string address_;
   const bool has_token_;
   const httplib::Headers headers_;
+  // The system's certificates are trusted, or those in the file that SSL_CERT_FILE names.
   httplib::Client client_;
 };
 

@@ -57,6 +57,12 @@ Status ReadCount(const std::string& text, int64_t min, int64_t max, size_t* out)
   return status;
 }
 
+Status ReadPath(const std::string& text, std::string* out) {
+  if (text.empty()) return InvalidArgument("'' is not the name of a file or directory");
+  *out = text;
+  return OkStatus();
+}
+
 Status ReadFieldName(const std::string& text, std::string* out) {
   if (!IsHttpToken(text) || text.size() > kFieldNameBytesMax)
     return InvalidArgument("'" + text + "' is not the name of a header such as Idempotency-Key");

@@ -35,6 +35,8 @@ Status ReadChoice(const std::string& text, const std::vector<std::pair<std::stri
   return InvalidArgument("'" + text + "' is not " + names);
 }
 
+// The name of a file or directory.
+Status ReadPath(const std::string& text, std::string* out);
 // The name of a header field.
 Status ReadFieldName(const std::string& text, std::string* out);
 // "POST,PATCH". HEAD, CONNECT and TRACE are refused: what they ask for cannot be remembered and replayed.

@@ -20,7 +20,7 @@ constexpr size_t kOtherDescriptors = 512;
 constexpr std::string_view kFooter =
     "Every flag can also stand in the file that --config names (key-header = [\"A\", \"B\"]) and in an environment\n"
     "variable (--key-header is ONCEGATE_KEY_HEADER; several values are divided by commas). Flags beat variables,\n"
-    "variables beat the file. SIGHUP rereads policies and tokens, SIGTERM drains and ends.";
+    "variables beat the file. SIGHUP rereads policies, tokens and certificates, SIGTERM drains and ends.";
 
 // What the command line gives: one list of values a flag.
 class CommandLine {
@@ -82,6 +82,7 @@ void Reload(Server& server, const FlagSources& sources, Logger& logger) {
                {{"reason", fresh.status().message()}});
     return;
   }
+  for (const std::string& warning : fresh->warnings) logger.Log(LogLevel::kWarn, LogEvent::kWarning, warning);
   server.Reload(*fresh);
 }
 

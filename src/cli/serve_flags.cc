@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/flag_values.h"
+#include "cli/listener_flags.h"
 #include "core/key.h"
 #include "http/head.h"
 
@@ -49,12 +50,6 @@ Status ReadStatuses(const std::string& text, StatusSet* out) {
   Result<StatusSet> set = StatusSet::Parse(text);
   if (set.ok()) *out = *set;
   return set.status();
-}
-
-Status ReadPath(const std::string& text, std::string* out) {
-  if (text.empty()) return InvalidArgument("'' is not the name of a file or directory");
-  *out = text;
-  return OkStatus();
 }
 
 // A word that is stored and shown: the type of all records.
@@ -316,7 +311,7 @@ std::string Text(const Values& values) {
 }
 
 Status ApplyAll(const GivenFlags& given, ServeOptions* options) {
-  for (const ServeFlag& flag : kServeFlags) {
+  for (const ServeFlag& flag : ServeFlags()) {
     const auto it = given.find(flag.name);
     if (it == given.end() && flag.default_text.empty()) continue;
     const Values values = it == given.end() ? DefaultValues(flag) : it->second.values;
@@ -370,12 +365,17 @@ Status CheckTogether(const GivenFlags& given, ServeOptions* options) {
 }  // namespace
 
 std::span<const ServeFlag> ServeFlags() {
-  return kServeFlags;
+  static const std::vector<ServeFlag> all = [] {
+    std::vector<ServeFlag> flags(std::begin(kServeFlags), std::end(kServeFlags));
+    for (const std::span<const ServeFlag> more : {ListenerFlags()}) flags.insert(flags.end(), more.begin(), more.end());
+    return flags;
+  }();
+  return all;
 }
 
 Result<ServeOptions> ReadServeOptions(const FlagSources& sources) {
   std::vector<KnownFlag> known;
-  for (const ServeFlag& flag : kServeFlags) known.push_back({flag.name, flag.repeatable});
+  for (const ServeFlag& flag : ServeFlags()) known.push_back({flag.name, flag.repeatable});
   const Result<GivenFlags> given = MergeFlags(sources, known);
   if (!given.ok()) return given.status();
   ServeOptions options;
@@ -383,6 +383,7 @@ Result<ServeOptions> ReadServeOptions(const FlagSources& sources) {
   FillDefaults(*given, &options);
   if (Status status = ReadTokens(&options); !status.ok()) return status;
   if (Status status = CheckTogether(*given, &options); !status.ok()) return status;
+  if (Status status = CheckListenerFlags(*given, &options); !status.ok()) return status;
   return options;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +18,7 @@
 #include "gateway/route.h"
 #include "ingress/ingress.h"
 #include "store/rocksdb_store.h"
+#include "tls/server_context.h"
 #include "upstream/http_upstream.h"
 
 namespace oncegate::cli {
@@ -27,6 +29,9 @@ struct ServeOptions {
   Endpoint control_listen;
   std::string control_token_file;
   std::vector<control::ControlToken> control_tokens;
+  std::string tls_cert_file;
+  std::string tls_key_file;
+  std::shared_ptr<const tls::ServerContext> tls;  // what the files hold; null: plain HTTP
 
   std::optional<UpstreamUrl> upstream;  // nothing: only the control listener runs
   std::string upstream_ca;

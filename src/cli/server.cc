@@ -49,6 +49,7 @@ Status Server::StartGateway() {
 
   IngressOptions listen = options_.ingress;
   listen.loops = LoopCount();
+  listen.tls = options_.tls;
   Result<std::unique_ptr<Ingress>> ingress =
       StartIngress(listen, IngressParts{.gateway = *gateway_, .memory = memory_, .clock = clock_, .logger = logger_});
   if (!ingress.ok()) return ingress.status();
@@ -61,6 +62,7 @@ Status Server::StartControl() {
   listen.host = options_.control_listen.host;
   listen.port = options_.control_listen.port;
   listen.tokens = options_.control_tokens;
+  if (ControlSpeaksTls()) listen.tls = options_.tls;
   control::ApiParts parts{.store = *store_, .clock = clock_, .logger = logger_, .gateway = gateway_.get()};
   if (upstream_ != nullptr) parts.probe_upstream = [this](int64_t timeout_ms) { return upstream_->Probe(timeout_ms); };
   Result<std::unique_ptr<control::ControlServer>> started = control::ControlServer::Start(listen, parts);
@@ -82,6 +84,16 @@ const std::string& Server::control_address() const {
 }
 
 void Server::Reload(const ServeOptions& fresh) {
+  WarnOfRestarts(fresh);
+  ReloadRoute(fresh);
+  ReloadTokens(fresh);
+  ReloadTls(fresh);
+  options_.drain_timeout_ms = fresh.drain_timeout_ms;
+  logger_.Log(LogLevel::kInfo, LogEvent::kReloaded, "configuration reloaded",
+              {{"dedupe", fresh.route.dedupe ? "on" : "off"}});
+}
+
+void Server::WarnOfRestarts(const ServeOptions& fresh) {
   for (const ServeFlag& flag : ServeFlags()) {
     if (flag.reloadable) continue;
     const auto was = options_.texts.find(flag.name);
@@ -93,21 +105,43 @@ void Server::Reload(const ServeOptions& fresh) {
                   {{"flag", flag.name}});
     }
   }
-  if (gateway_ != nullptr) {
-    Route route = fresh.route;
-    route.upstream_prefix = options_.route.upstream_prefix;
-    route.upstream_authority = options_.route.upstream_authority;
-    gateway_->SetRoute(std::make_shared<const Route>(std::move(route)));
-  }
+}
+
+void Server::ReloadRoute(const ServeOptions& fresh) {
+  if (gateway_ == nullptr) return;
+  Route route = fresh.route;
+  route.upstream_prefix = options_.route.upstream_prefix;
+  route.upstream_authority = options_.route.upstream_authority;
+  gateway_->SetRoute(std::make_shared<const Route>(std::move(route)));
+}
+
+void Server::ReloadTokens(const ServeOptions& fresh) {
   // The listener is still where it was, and only there may tokens go missing.
   if (!fresh.control_tokens.empty() || control::IsLoopback(options_.control_listen.host)) {
     control_->SetTokens(fresh.control_tokens);
   } else {
     logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "control tokens stay: the listener is not on a loopback address");
   }
-  options_.drain_timeout_ms = fresh.drain_timeout_ms;
-  logger_.Log(LogLevel::kInfo, LogEvent::kReloaded, "configuration reloaded",
-              {{"dedupe", fresh.route.dedupe ? "on" : "off"}});
+}
+
+void Server::ReloadTls(const ServeOptions& fresh) {
+  if ((fresh.tls == nullptr) != (options_.tls == nullptr)) {
+    logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "changed flag needs a restart to take effect",
+                {{"flag", "tls-cert"}});
+    return;
+  }
+  // A certificate that is still the same keeps the tickets that it gave out.
+  if (fresh.tls == nullptr || fresh.tls->SameAs(*options_.tls)) return;
+  options_.tls = fresh.tls;
+  if (ingress_ != nullptr) ingress_->SetTls(fresh.tls);
+  if (ControlSpeaksTls()) control_->SetTls(fresh.tls);
+  logger_.Log(LogLevel::kInfo, LogEvent::kReloaded, "new certificate in force",
+              {{"sha256", std::string_view(fresh.tls->fingerprint())}});
+}
+
+// On loopback there is nobody to listen in, and the commands that talk to the server need no certificate authority.
+bool Server::ControlSpeaksTls() const {
+  return options_.tls != nullptr && !control::IsLoopback(options_.control_listen.host);
 }
 
 void Server::Drain() {

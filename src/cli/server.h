@@ -34,7 +34,8 @@ class Server {
   [[nodiscard]] std::vector<std::string> gateway_addresses() const;
   [[nodiscard]] const std::string& control_address() const;
 
-  // Brings policies and tokens into force for what arrives from now on; logs what has changed and needs a restart.
+  // Brings policies, tokens and certificates into force for what arrives from now on; logs what has changed and needs a
+  // restart. `fresh` was read whole: files that cannot be used never get here (ReadServeOptions).
   void Reload(const ServeOptions& fresh);
 
   // Takes nothing new, finishes what is in flight within --drain-timeout, and closes everything.
@@ -45,6 +46,12 @@ class Server {
   Status StartGateway();
   Status StartControl();
   void Stop(int64_t drain_ms);
+  // What Reload consists of, one concern each.
+  void WarnOfRestarts(const ServeOptions& fresh);
+  void ReloadRoute(const ServeOptions& fresh);
+  void ReloadTokens(const ServeOptions& fresh);
+  void ReloadTls(const ServeOptions& fresh);
+  [[nodiscard]] bool ControlSpeaksTls() const;
 
   ServeOptions options_;
   const Clock& clock_;

@@ -115,7 +115,8 @@ class ControlServer::Impl final : public Responder {
   Impl(const ControlOptions& options, const ApiParts& parts, std::unique_ptr<Listener> listener)
       : rules_(options.host, options.tokens), api_(parts), clock_(parts.clock), listener_(std::move(listener)) {
     const bool v6 = options.host.find(':') != std::string::npos;
-    address_ = "http://" + (v6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(listener_->port());
+    const std::string scheme = options.tls == nullptr ? "http://" : "https://";
+    address_ = scheme + (v6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(listener_->port());
     for (size_t i = 0; i < options.workers; ++i) {
       engines_.push_back(std::make_unique<Engine>([this](const WholeRequest& request) { return Decide(request); }));
     }
@@ -178,6 +179,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(const ControlOptions
   listen.host = options.host;
   listen.port = options.port;
   listen.workers = options.workers;
+  listen.tls = options.tls;
   Result<std::unique_ptr<Listener>> listener = Listener::Bind(listen, parts.clock, parts.logger);
   if (!listener.ok()) return listener.status();
   auto impl = std::make_unique<Impl>(options, parts, *std::move(listener));
@@ -189,6 +191,9 @@ const std::string& ControlServer::address() const {
 }
 void ControlServer::SetTokens(std::vector<ControlToken> tokens) {
   impl_->rules().SetTokens(std::move(tokens));
+}
+void ControlServer::SetTls(std::shared_ptr<const tls::ServerContext> tls) {
+  impl_->listener().SetTls(std::move(tls));
 }
 void ControlServer::StartDraining() {
   impl_->api().StartDraining();

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "control/access.h"
 #include "control/api.h"
+#include "tls/server_context.h"
 
 namespace oncegate::control {
 
@@ -18,6 +19,7 @@ struct ControlOptions {
   uint16_t port = 8081;  // 0: any free one
   std::vector<ControlToken> tokens;
   size_t workers = 8;
+  std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 
 // The control listener: health, statistics and records over HTTP (docs/api.md). Thread-safe.
@@ -34,6 +36,8 @@ class ControlServer {
 
   // REQUIRES: not empty unless the listener is on a loopback address.
   void SetTokens(std::vector<ControlToken> tokens);
+  // New connections get this certificate. REQUIRES: not null, and the server was started with one.
+  void SetTls(std::shared_ptr<const tls::ServerContext> tls);
   // /readyz answers 503 from now on; everything else goes on.
   void StartDraining();
   void Stop();

@@ -63,6 +63,13 @@ http::Error MakeError(ErrorCode code, std::string detail) {
   return {.code = code, .detail = std::move(detail), .retry_after_s = {}, .status = {}};
 }
 
+// Of a system call that moved `count` bytes, or failed.
+tls::IoResult ResultOf(ssize_t count) {
+  if (count >= 0) return {tls::Io::kProgress, static_cast<size_t>(count)};
+  if (errno == EINTR) return {tls::Io::kProgress, 0};
+  return {errno == EAGAIN || errno == EWOULDBLOCK ? tls::Io::kBlocked : tls::Io::kFailed};
+}
+
 // Requests of these methods have no body with a meaning, and bodies that nobody reads have become the next request in
 // too many servers.
 bool MayHaveBody(std::string_view method) {
@@ -73,16 +80,19 @@ bool MayHaveBody(std::string_view method) {
 
 // One client. Owned by whoever works on it: the table of parked ones, the queue of ready ones, or a worker.
 struct Listener::Connection {
-  explicit Connection(int its_fd) : fd(its_fd) {}
+  Connection(int its_fd, std::unique_ptr<tls::ServerStream> its_tls) : fd(its_fd), tls(std::move(its_tls)) {}
   ~Connection() { close(fd); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   const int fd;
+  const std::unique_ptr<tls::ServerStream> tls;  // null: plain HTTP
   int64_t deadline_ms = 0;
-  bool watched = false;    // epoll knows it
-  bool lingering = false;  // its last answer is sent; what still comes is thrown away
-  bool at_end = false;     // the client has sent all that it will
+  bool watched = false;       // epoll knows it
+  bool lingering = false;     // its last answer is sent; what still comes is thrown away
+  bool at_end = false;        // the client has sent all that it will
+  bool shaken = false;        // hands, with TLS
+  bool more_to_read = false;  // the turn was over, and the kernel may not say again that there is more
 
   std::string input;  // received and not yet understood
   http::HeadParser parser;
@@ -90,7 +100,23 @@ struct Listener::Connection {
   http::BodyReader body;
 
   [[nodiscard]] bool idle() const { return input.empty() && !request; }
+
+  // As of tls::ServerStream, whichever way the bytes go.
+  tls::IoResult Read(char* out, size_t size);
+  tls::IoResult Write(std::string_view bytes);
 };
+
+tls::IoResult Listener::Connection::Read(char* out, size_t size) {
+  // What still comes is not read any more, only thrown away.
+  if (tls != nullptr && !lingering) return tls->Read(out, size);
+  const ssize_t count = recv(fd, out, size, 0);
+  return count == 0 ? tls::IoResult{tls::Io::kClosed} : ResultOf(count);
+}
+
+tls::IoResult Listener::Connection::Write(std::string_view bytes) {
+  if (tls != nullptr) return tls->Write(bytes);
+  return ResultOf(send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL));
+}
 
 Result<std::unique_ptr<Listener>> Listener::Bind(const ListenerOptions& options, const Clock& clock, Logger& logger) {
   const std::string where = options.host + ":" + std::to_string(options.port);
@@ -110,7 +136,12 @@ Result<std::unique_ptr<Listener>> Listener::Bind(const ListenerOptions& options,
 }
 
 Listener::Listener(const ListenerOptions& options, const Clock& clock, Logger& logger, int listen_fd)
-    : options_(options), clock_(clock), logger_(logger), port_(PortOf(listen_fd)), listen_fd_(listen_fd) {}
+    : options_(options),
+      tls_(options.tls),
+      clock_(clock),
+      logger_(logger),
+      port_(PortOf(listen_fd)),
+      listen_fd_(listen_fd) {}
 
 Listener::~Listener() {
   Stop();
@@ -195,8 +226,11 @@ void Listener::WatchListener(uint32_t events) {
 void Listener::Admit(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  auto connection = std::make_unique<Connection>(fd);
-  connection->deadline_ms = clock_.SteadyMs() + options_.idle_timeout_ms;
+  const std::shared_ptr<const tls::ServerContext> context = tls_.Get();
+  auto connection = std::make_unique<Connection>(fd, context == nullptr ? nullptr : context->Accept(fd));
+  if (context != nullptr && connection->tls == nullptr) return;  // never in plain text for want of memory
+  const int64_t patience_ms = context == nullptr ? options_.idle_timeout_ms : options_.request_timeout_ms;
+  connection->deadline_ms = clock_.SteadyMs() + patience_ms;
   {
     const std::lock_guard lock(mutex_);
     if (connections_ >= options_.connections_max && !EvictIdle()) return;
@@ -250,14 +284,15 @@ void Listener::CloseExpired() {
     const std::string answer =
         responder_->Refuse(MakeError(ErrorCode::kRequestTimeout, "The request did not arrive in time."));
     // Once, without waiting: this thread serves all connections.
-    [[maybe_unused]] const ssize_t sent = send(connection->fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+    connection->Write(answer);
   }
 }
 
 // Waits for the connection's next bytes without a thread. One event wakes it once, so that only one worker has it.
 void Listener::Park(ConnectionPtr connection) {
   Connection& c = *connection;
-  epoll_event event{.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data = {.fd = c.fd}};
+  const uint32_t wanted = c.tls != nullptr && c.tls->wants_write() ? EPOLLOUT : EPOLLIN | EPOLLRDHUP;
+  epoll_event event{.events = wanted | EPOLLONESHOT, .data = {.fd = c.fd}};
   const int operation = c.watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   c.watched = true;
   const std::lock_guard lock(mutex_);
@@ -279,7 +314,14 @@ void Listener::Work(size_t worker) {
       ready_.pop_front();
     }
     if (Serve(*connection, worker) == Next::kPark) {
-      Park(std::move(connection));
+      if (!connection->more_to_read) {
+        Park(std::move(connection));
+        continue;
+      }
+      // Bytes that TLS has taken from the kernel wake nobody: it queues again, behind the others.
+      const std::lock_guard lock(mutex_);
+      ready_.push_back(std::move(connection));
+      work_.notify_one();
       continue;
     }
     connection.reset();
@@ -296,7 +338,12 @@ Listener::Next Listener::Serve(Connection& connection, size_t worker) {
     connection.input.clear();
     return connection.at_end ? Next::kClose : Next::kPark;
   }
-  if (was_idle) connection.deadline_ms = clock_.SteadyMs() + options_.request_timeout_ms;
+  // Bytes of a handshake buy no more time: only its end and those of a request do.
+  if (connection.tls != nullptr && !connection.shaken && connection.tls->established()) {
+    connection.shaken = true;
+    connection.deadline_ms = clock_.SteadyMs() + options_.idle_timeout_ms;
+  }
+  if (was_idle && !connection.idle()) connection.deadline_ms = clock_.SteadyMs() + options_.request_timeout_ms;
   Next next = Next::kPark;
   while (TakeRequest(connection, &next)) {
     const WholeRequest request = *std::exchange(connection.request, std::nullopt);
@@ -357,31 +404,29 @@ bool Listener::TakeHead(Connection& connection, Next* next) {
 
 bool Listener::ReadAvailable(Connection& connection) {
   std::array<char, kReadBytes> bytes;
+  connection.more_to_read = false;
   for (size_t total = 0; total < kTurnBytesMax;) {
-    const ssize_t count = recv(connection.fd, bytes.data(), bytes.size(), 0);
-    if (count > 0) {
-      connection.input.append(bytes.data(), static_cast<size_t>(count));
-      total += static_cast<size_t>(count);
-    } else if (count == 0) {
-      connection.at_end = true;
-      return true;
-    } else if (errno != EINTR) {
-      return errno == EAGAIN || errno == EWOULDBLOCK;
+    const tls::IoResult result = connection.Read(bytes.data(), bytes.size());
+    if (result.io != tls::Io::kProgress) {
+      connection.at_end = connection.at_end || result.io == tls::Io::kClosed;
+      return result.io != tls::Io::kFailed;
     }
+    connection.input.append(bytes.data(), result.bytes);
+    total += result.bytes;
   }
+  connection.more_to_read = connection.tls != nullptr && !connection.lingering;
   return true;
 }
 
-bool Listener::Send(const Connection& connection, std::string_view bytes) {
+bool Listener::Send(Connection& connection, std::string_view bytes) {
   const int64_t deadline_ms = clock_.SteadyMs() + options_.send_timeout_ms;
   while (!bytes.empty()) {
-    const ssize_t count = send(connection.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (count >= 0) {
-      bytes.remove_prefix(static_cast<size_t>(count));
+    const tls::IoResult result = connection.Write(bytes);
+    if (result.io == tls::Io::kProgress) {
+      bytes.remove_prefix(result.bytes);
       continue;
     }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) return false;
+    if (result.io != tls::Io::kBlocked) return false;
     const int64_t left_ms = deadline_ms - clock_.SteadyMs();
     pollfd wait{.fd = connection.fd, .events = POLLOUT, .revents = 0};
     if (left_ms <= 0 || poll(&wait, 1, static_cast<int>(left_ms)) == 0) return false;
@@ -395,7 +440,11 @@ Listener::Next Listener::Refuse(Connection& connection, const http::Error& error
 
 // Closing a socket with unread bytes resets it, and the client would lose the answer: the rest is read for a while.
 Listener::Next Listener::Linger(Connection& connection) {
-  shutdown(connection.fd, SHUT_WR);
+  if (connection.tls != nullptr) {
+    connection.tls->CloseSending();
+  } else {
+    shutdown(connection.fd, SHUT_WR);
+  }
   if (connection.at_end) return Next::kClose;
   connection.lingering = true;
   connection.input.clear();

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "http/error.h"
 #include "http/head.h"
+#include "tls/server_context.h"
 
 namespace oncegate::control {
 
@@ -40,9 +41,10 @@ struct ListenerOptions {
   size_t workers = 8;
   size_t connections_max = 1024;  // beyond it the one that has been idle for longest gives way
   size_t body_bytes_max = 1 << 20;
-  int64_t idle_timeout_ms = 60'000;     // between two requests; an idle connection holds no thread
-  int64_t request_timeout_ms = 10'000;  // from a request's first byte to its last
-  int64_t send_timeout_ms = 10'000;     // for a whole answer
+  int64_t idle_timeout_ms = 60'000;               // between two requests; an idle connection holds no thread
+  int64_t request_timeout_ms = 10'000;            // from a request's first byte to its last, and for a handshake
+  int64_t send_timeout_ms = 10'000;               // for a whole answer
+  std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 
 // Connections of the control listener: one thread waits for bytes on all of them, a few workers read, answer and write.
@@ -60,6 +62,9 @@ class Listener {
   void Start(Responder& responder);
   // Finishes the requests that are whole, closes all connections, ends the threads.
   void Stop();
+
+  // New connections get this certificate. REQUIRES: not null, and the listener was bound with one.
+  void SetTls(std::shared_ptr<const tls::ServerContext> tls) { tls_.Set(std::move(tls)); }
 
   [[nodiscard]] uint16_t port() const { return port_; }
 
@@ -86,11 +91,12 @@ class Listener {
   bool TakeHead(Connection& connection, Next* next);
   // Whether the client is still there.
   bool ReadAvailable(Connection& connection);
-  bool Send(const Connection& connection, std::string_view bytes);
+  bool Send(Connection& connection, std::string_view bytes);
   Next Refuse(Connection& connection, const http::Error& error);
   Next Linger(Connection& connection);
 
   const ListenerOptions options_;
+  tls::CurrentContext tls_;
   const Clock& clock_;
   Logger& logger_;
   uint16_t port_ = 0;

@@ -15,9 +15,11 @@ struct InboundRequest {
   http::RequestHead head;
   std::string body;
   std::string client_ip;
-  bool tls = false;
+  bool tls = false;        // how the client came, as far as is known
   int64_t arrived_ms = 0;  // steady clock, when its last byte came
   BudgetShare memory;      // what its bytes take of --max-buffered
+  // The trusted proxy that brought it, whose X-Forwarded-For is passed on. Empty: the client itself did.
+  std::string proxy_ip;
 };
 
 // An answer, or the beginning of one.

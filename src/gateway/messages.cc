@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 8> kBodyBoundFields{
 // They belong to one answer at one time, not to its retries.
 constexpr std::array<std::string_view, 2> kOneTimeFields{"Date", "Set-Cookie"};
 // oncegate says these itself; `Expect` was answered by oncegate when it took the body.
-constexpr std::array<std::string_view, 3> kReplacedRequestFields{"X-Forwarded-For", "X-Forwarded-Proto", "Expect"};
+constexpr std::array<std::string_view, 3> kReplacedRequestFields{kForwardedForField, kForwardedProtoField, "Expect"};
 
 template <size_t N>
 bool OneOf(std::string_view name, const std::array<std::string_view, N>& names) {
@@ -55,6 +55,19 @@ bool IsEndToEnd(const http::Field& field, const http::ResponseHead& head) {
          !EqualsIgnoreCase(field.name, kReplayedField);
 }
 
+// The addresses that X-Forwarded-For names: a trusted proxy's word and the proxy, otherwise the client.
+std::string ForwardedFor(const InboundRequest& request) {
+  if (request.proxy_ip.empty()) return request.client_ip;
+  std::string addresses;
+  const http::Fields& fields = request.head.fields;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (EqualsIgnoreCase(fields[i].name, kForwardedForField)) addresses.append(fields[i].value).append(", ");
+  }
+  // The proxy may have said it with Forwarded, which is passed on as it is.
+  if (addresses.empty() && request.client_ip != request.proxy_ip) addresses = request.client_ip + ", ";
+  return addresses + request.proxy_ip;
+}
+
 }  // namespace
 
 std::string OutboundHead(const Route& route, const InboundRequest& request, const KeyedFields* keyed) {
@@ -76,8 +89,8 @@ std::string OutboundHead(const Route& route, const InboundRequest& request, cons
   if (!host) AppendField("Host", route.upstream_authority, &head);  // HTTP/1.0 clients may leave it out
   if (!length && request.head.framing == http::Framing::kChunked)
     AppendField("Content-Length", request.body.size(), &head);
-  AppendField("X-Forwarded-For", request.client_ip, &head);
-  AppendField("X-Forwarded-Proto", request.tls ? "https" : "http", &head);
+  AppendField(kForwardedForField, ForwardedFor(request), &head);
+  AppendField(kForwardedProtoField, request.tls ? "https" : "http", &head);
   AppendField("Via", "1.1 oncegate", &head);
   if (keyed != nullptr) {
     AppendField(kKeyField, keyed->key, &head);

@@ -19,6 +19,8 @@ inline constexpr std::string_view kAttemptField = "Oncegate-Attempt";
 inline constexpr std::string_view kPossibleDuplicateField = "Oncegate-Possible-Duplicate";
 inline constexpr std::string_view kBodyField = "Oncegate-Body";
 inline constexpr std::string_view kStoreField = "Oncegate-Store";
+inline constexpr std::string_view kForwardedForField = "X-Forwarded-For";
+inline constexpr std::string_view kForwardedProtoField = "X-Forwarded-Proto";
 inline constexpr std::string_view kReplayedField = "Idempotency-Replayed";
 inline constexpr std::string_view kFieldPrefix = "Oncegate-";
 

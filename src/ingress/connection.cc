@@ -1,11 +1,9 @@
 #include "ingress/connection.h"
 
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <utility>
 #include <variant>
 
@@ -17,18 +15,28 @@ namespace {
 
 using http::ErrorCode;
 using http::ParseState;
+using tls::Io;
 
 constexpr size_t kPiecesAtOnce = 16;
 constexpr int64_t kBudgetStep = 64 * 1024;
 constexpr size_t kReserveBytesMax = 64 * 1024;  // a sender's word on its body's length is believed up to here
 
+http::Error LimitError(int64_t wait_ms) {
+  return {.code = ErrorCode::kRateLimited,
+          .detail = "This address sends more requests than it may.",
+          .retry_after_s = static_cast<int>((wait_ms + 999) / 1000)};
+}
+
 }  // namespace
 
-Connection::Connection(Accepted accepted, uint64_t id, LoopServices& services)
+Connection::Connection(Accepted accepted, std::unique_ptr<tls::ServerStream> tls, uint64_t id, LoopServices& services)
     : services_(services),
-      fd_(std::move(accepted.fd)),
+      socket_(std::move(accepted.fd), std::move(tls)),
       id_(id),
-      client_ip_(std::move(accepted.client_ip)),
+      peer_(accepted.peer),
+      peer_ip_(peer_.Text()),
+      peer_trusted_(ContainsAddress(services.options.trusted_proxies, peer_)),
+      state_(socket_.encrypted() ? State::kHandshaking : State::kReading),
       memory_(services.parts.memory),
       unsent_memory_(services.parts.memory) {}
 
@@ -37,6 +45,7 @@ Connection::~Connection() {
 }
 
 Awaits Connection::awaits() const {
+  if (state_ == State::kHandshaking) return Awaits::kHandshake;
   if (state_ == State::kLingering) return Awaits::kClientCloses;
   if (!unsent_.empty()) return Awaits::kClientReads;
   if (state_ != State::kReading) return Awaits::kGateway;
@@ -46,11 +55,41 @@ Awaits Connection::awaits() const {
 bool Connection::OnReady(bool readable, bool hang_up) {
   more_to_read_ = more_to_read_ || readable || hang_up;
   read_to_end_ = read_to_end_ || hang_up;
-  return Advance();
+  wants_turn_ = state_ == State::kHandshaking;
+  return wants_turn_ || Advance();
+}
+
+bool Connection::OnTurn() {
+  if (state_ != State::kHandshaking) return Advance();
+  wants_turn_ = false;
+  return ShakeHands();
+}
+
+// One step, however little it is: each may cost a private-key operation. False if the connection is broken.
+bool Connection::ShakeHands() {
+  switch (socket_.Handshake().io) {
+    case Io::kBlocked:
+      return true;
+    case Io::kProgress:
+      state_ = State::kReading;
+      more_to_read_ = true;
+      return Advance();
+    case Io::kClosed:
+    case Io::kFailed:
+      break;
+  }
+  if (socket_.SpeaksPlainHttp()) {
+    socket_.DropTls();
+    Fail({.code = ErrorCode::kBadRequest, .detail = "This port speaks HTTPS, and the request came in plain text."});
+    return Advance();
+  }
+  services_.parts.logger.Log(LogLevel::kDebug, LogEvent::kWarning, "a TLS handshake failed",
+                             {{"client", peer_ip_}, {"reason", socket_.handshake_failure()}});
+  return false;
 }
 
 bool Connection::OnStopping() {
-  return state_ != State::kReading || awaits() != Awaits::kNextRequest;
+  return !handshaking() && (state_ != State::kReading || awaits() != Awaits::kNextRequest);
 }
 
 bool Connection::OnDeadline() {
@@ -105,6 +144,7 @@ bool Connection::WantsInput() const {
     case State::kBusy:
     case State::kStreaming:
       return input_.size() - input_used_ < kPipelinedBytesMax;
+    case State::kHandshaking:
     case State::kClosing:
     case State::kLingering:
       break;
@@ -114,31 +154,34 @@ bool Connection::WantsInput() const {
 
 // One read. False if the connection is broken.
 bool Connection::Fill() {
-  const ssize_t got = recv(fd_.get(), services_.scratch.data(), services_.scratch.size(), 0);
-  if (got > 0) {
-    input_.erase(0, input_used_);
-    input_used_ = 0;
-    input_.append(services_.scratch.data(), static_cast<size_t>(got));
-    more_to_read_ = read_to_end_ || static_cast<size_t>(got) == services_.scratch.size();
-    return true;
+  bool more = false;
+  const tls::IoResult result = socket_.Read(services_.scratch, &more);
+  more_to_read_ = more || (result.io == Io::kProgress && read_to_end_);
+  switch (result.io) {
+    case Io::kProgress:
+      input_.erase(0, input_used_);
+      input_used_ = 0;
+      input_.append(services_.scratch.data(), result.bytes);
+      return true;
+    case Io::kBlocked:
+      return true;
+    case Io::kClosed:
+      client_closed_ = true;
+      read_to_end_ = false;
+      if (channel_) channel_->client_gone = true;
+      return true;
+    case Io::kFailed:
+      break;
   }
-  if (got < 0 && errno == EINTR) return true;
-  more_to_read_ = false;
-  if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
-  client_closed_ = true;
-  read_to_end_ = false;
-  if (channel_) channel_->client_gone = true;
-  return true;
+  return false;
 }
 
 // Reads and drops what comes until the client closes, so that it can read the answer before a reset reaches it.
 bool Connection::Drain() {
   while (lingered_bytes_ < kLingerBytesMax) {
-    const ssize_t got = recv(fd_.get(), services_.scratch.data(), services_.scratch.size(), 0);
-    if (got == 0) return false;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
-    lingered_bytes_ += static_cast<size_t>(got);
+    const tls::IoResult result = socket_.Discard(services_.scratch);
+    if (result.io != Io::kProgress) return result.io == Io::kBlocked;
+    lingered_bytes_ += result.bytes;
   }
   return false;
 }
@@ -152,33 +195,34 @@ bool Connection::Flush() {
       const size_t skip = count == 0 ? unsent_offset_ : 0;
       vectors[count] = {piece->bytes.data() + skip, piece->bytes.size() - skip};
     }
-    msghdr message{};
-    message.msg_iov = vectors.data();
-    message.msg_iovlen = count;
-    const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
+    const tls::IoResult result = socket_.Write({vectors.data(), count}, services_.scratch);
     // A client that is slow to read must not cost more memory than all connections together may have.
-    if (sent < 0)
-      return (errno == EAGAIN || errno == EWOULDBLOCK) && unsent_memory_.GrowTo(static_cast<int64_t>(unsent_bytes_));
-    sent_bytes_ += static_cast<size_t>(sent);
-    if (sent_bytes_ >= kWriteProgressBytes) {
-      sent_bytes_ = 0;
-      ++progress_;
-    }
-    unsent_bytes_ -= static_cast<size_t>(sent);
-    unsent_offset_ += static_cast<size_t>(sent);
-    while (!unsent_.empty() && unsent_offset_ >= unsent_.front().bytes.size()) {
-      unsent_offset_ -= unsent_.front().bytes.size();
-      if (unsent_.front().streamed > 0 && channel_) channel_->Taken(unsent_.front().streamed);
-      unsent_.pop_front();
-    }
+    if (result.io != Io::kProgress)
+      return result.io == Io::kBlocked && unsent_memory_.GrowTo(static_cast<int64_t>(unsent_bytes_));
+    Sent(result.bytes);
   }
   unsent_memory_.Clear();
   if (state_ != State::kClosing) return true;
   if (client_closed_) return false;
-  shutdown(fd_.get(), SHUT_WR);
+  socket_.CloseSending();
   state_ = State::kLingering;
   return true;
+}
+
+// The kernel took that many of the unsent bytes.
+void Connection::Sent(size_t bytes) {
+  sent_bytes_ += bytes;
+  if (sent_bytes_ >= kWriteProgressBytes) {
+    sent_bytes_ = 0;
+    ++progress_;
+  }
+  unsent_bytes_ -= bytes;
+  unsent_offset_ += bytes;
+  while (!unsent_.empty() && unsent_offset_ >= unsent_.front().bytes.size()) {
+    unsent_offset_ -= unsent_.front().bytes.size();
+    if (unsent_.front().streamed > 0 && channel_) channel_->Taken(unsent_.front().streamed);
+    unsent_.pop_front();
+  }
 }
 
 // Takes what is there of the next request. True if that was something: a request, an error, a 100 to be sent.
@@ -200,11 +244,17 @@ bool Connection::TakeRequest() {
   }
   switch (ReadBody()) {
     case ParseState::kNeedMore:
-      return false;
+      if (limited_ms_ == 0) return false;
+      Fail(LimitError(limited_ms_));  // without reading the rest
+      break;
     case ParseState::kError:
-      return true;
+      break;
     case ParseState::kDone:
-      Dispatch();
+      if (limited_ms_ != 0) {
+        RefuseLimited();
+      } else {
+        Dispatch();
+      }
       break;
   }
   return true;
@@ -212,13 +262,15 @@ bool Connection::TakeRequest() {
 
 // The head is known: is there room for the body? True if there is something to be sent first.
 bool Connection::BeginBody() {
+  client_ = peer_trusted_ ? ClientBehind(peer_, head_.fields, services_.options.trusted_proxies) : peer_;
+  limited_ms_ = services_.limiter == nullptr ? 0 : services_.limiter->Take(client_, services_.now_ms);
   if (head_.content_length > static_cast<uint64_t>(services_.options.max_body)) {
     FailTooLarge();
     return true;
   }
   body_reader_ = http::BodyReader(head_.framing, head_.content_length);
   body_.reserve(std::min<size_t>(head_.content_length, kReserveBytesMax));
-  if (!head_.expect_continue || !Rest().empty() || body_reader_.done()) return false;
+  if (!head_.expect_continue || limited_ms_ != 0 || !Rest().empty() || body_reader_.done()) return false;
   Queue("HTTP/1.1 100 Continue\r\n\r\n");
   return true;
 }
@@ -244,16 +296,19 @@ ParseState Connection::ReadBody() {
   return state;
 }
 
-void Connection::Dispatch() {
+// Hands the request over and makes room for the next one.
+InboundRequest Connection::TakeWhole() {
   version_ = head_.version;
   keep_alive_ = head_.keep_alive;
   is_head_ = head_.method == "HEAD";
+  const bool tls = CameOverTls();
   InboundRequest request{.head = std::exchange(head_, {}),
                          .body = std::exchange(body_, {}),
-                         .client_ip = client_ip_,
-                         .tls = false,
+                         .client_ip = client_ == peer_ ? peer_ip_ : client_.Text(),
+                         .tls = tls,
                          .arrived_ms = services_.now_ms,
-                         .memory = std::exchange(memory_, BudgetShare(services_.parts.memory))};
+                         .memory = std::exchange(memory_, BudgetShare(services_.parts.memory)),
+                         .proxy_ip = peer_trusted_ ? peer_ip_ : std::string()};
   head_done_ = false;
   parser_ = {};
   body_reader_ = {};
@@ -262,10 +317,33 @@ void Connection::Dispatch() {
     input_used_ = 0;
   }
   state_ = State::kBusy;
+  return request;
+}
+
+// A trusted proxy knows how the client came to it.
+bool Connection::CameOverTls() const {
+  if (peer_trusted_) {
+    const std::string_view scheme = head_.fields.Find(kForwardedProtoField).value_or("");
+    if (http::EqualsIgnoreCase(scheme, "https")) return true;
+    if (http::EqualsIgnoreCase(scheme, "http")) return false;
+  }
+  return socket_.encrypted();
+}
+
+void Connection::Dispatch() {
+  InboundRequest request = TakeWhole();
   channel_ = std::make_shared<ChannelState>(services_.parts.memory);
   channel_->client_gone = client_closed_;
   const LoopChannel::DispatchScope scope(this, channel_.get());
   services_.parts.gateway.Handle(std::move(request), std::make_unique<LoopChannel>(services_.mailbox, id_, channel_));
+}
+
+// The request is whole, so that the connection can go on after the refusal.
+void Connection::RefuseLimited() {
+  const http::Error error = LimitError(limited_ms_);
+  TakeWhole();
+  services_.parts.gateway.CountRefusal(error.code);
+  TakeReply(ProblemReply(error));
 }
 
 // Answers what cannot be served, and closes: what follows in the stream cannot be trusted to be a request.
@@ -344,8 +422,7 @@ void Connection::TakeEnd(bool whole) {
     state_ = State::kClosing;
     if (until_close_) {
       // Here an orderly end would say that the answer is whole; a reset does not.
-      const linger reset{1, 0};
-      setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      socket_.ResetOnClose();
       client_closed_ = true;
       unsent_.clear();
     }

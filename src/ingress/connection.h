@@ -14,6 +14,7 @@
 #include "gateway/exchange.h"
 #include "http/body.h"
 #include "http/head.h"
+#include "ingress/client_socket.h"
 #include "ingress/ingress.h"
 #include "ingress/listener.h"
 #include "ingress/loop_channel.h"
@@ -32,7 +33,7 @@ inline constexpr int64_t kLingerMs = 2'000;  // how long a closed connection is 
 inline constexpr size_t kLingerBytesMax = 1 << 20;
 
 // What a connection waits for, and so which deadline it is under.
-enum class Awaits : uint8_t { kGateway, kNextRequest, kRestOfRequest, kClientReads, kClientCloses, kCount };
+enum class Awaits : uint8_t { kGateway, kHandshake, kNextRequest, kRestOfRequest, kClientReads, kClientCloses, kCount };
 
 // What a loop lends to its connections. Used by its thread only, but for the parts that are thread-safe.
 struct LoopServices {
@@ -40,15 +41,17 @@ struct LoopServices {
   const IngressParts& parts;
   std::shared_ptr<Mailbox> mailbox;
   std::span<char> scratch;
-  int64_t now_ms = 0;     // steady clock, read once a turn of the loop
-  bool stopping = false;  // no further request is taken from connections that are open
+  RateLimiter* limiter = nullptr;  // null: no limit
+  int64_t now_ms = 0;              // steady clock, read once a turn of the loop
+  bool stopping = false;           // no further request is taken from connections that are open
 };
 
 // One client's connection: reads requests, hands them over one at a time, writes the answers in order. Lives on one
 // loop's thread. Methods that return bool return false when the connection is over and is to be destroyed.
 class Connection {
  public:
-  Connection(Accepted accepted, uint64_t id, LoopServices& services);
+  // `tls` may be null.
+  Connection(Accepted accepted, std::unique_ptr<tls::ServerStream> tls, uint64_t id, LoopServices& services);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -56,8 +59,11 @@ class Connection {
   // The kernel has bytes, or room for some. `hang_up`: the client's last bytes are among them.
   bool OnReady(bool readable, bool hang_up);
   bool OnMessage(LoopMessage message);
-  // It had its turn and could go on at once.
+  // It had its turn and could go on at once; OnTurn is then due once the others had theirs.
   [[nodiscard]] bool wants_turn() const { return wants_turn_; }
+  // Its turn would cost a step of a handshake, which is worth dozens of replays.
+  [[nodiscard]] bool handshaking() const { return state_ == State::kHandshaking; }
+  bool OnTurn();
 
   // The deadline of what it awaits has passed.
   bool OnDeadline();
@@ -69,7 +75,6 @@ class Connection {
 
   [[nodiscard]] Awaits awaits() const;
   [[nodiscard]] bool HasUnsent() const { return !unsent_.empty(); }
-  [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] uint64_t id() const { return id_; }
 
   // Kept by the loop: where the connection stands in its list of deadlines, and since when.
@@ -78,6 +83,7 @@ class Connection {
     uint64_t progress = 0;
     int64_t deadline_ms = 0;
     std::list<Connection*>::iterator position;
+    bool has_turn_coming = false;
   };
   DeadlineSlot deadline;
   // Grows whenever the deadline has to start anew (a request is complete, bytes were taken).
@@ -85,6 +91,7 @@ class Connection {
 
  private:
   enum class State : uint8_t {
+    kHandshaking,
     kReading,    // of the next request
     kBusy,       // the gateway has the request
     kStreaming,  // its answer is coming in pieces
@@ -97,13 +104,18 @@ class Connection {
   };
 
   bool Advance();
+  bool ShakeHands();
   bool Fill();
   bool Drain();
   bool Flush();
+  void Sent(size_t bytes);
   bool TakeRequest();
   bool BeginBody();
   http::ParseState ReadBody();
+  InboundRequest TakeWhole();
   void Dispatch();
+  void RefuseLimited();
+  [[nodiscard]] bool CameOverTls() const;
   void Fail(const http::Error& error);
   void FailTooLarge();
   void TakeBegin(ReplyBegin begin);
@@ -116,9 +128,11 @@ class Connection {
   [[nodiscard]] std::string_view Rest() const { return std::string_view(input_).substr(input_used_); }
 
   LoopServices& services_;
-  const OwnedFd fd_;
+  ClientSocket socket_;
   const uint64_t id_;
-  const std::string client_ip_;
+  const IpAddress peer_;
+  const std::string peer_ip_;
+  const bool peer_trusted_;  // a proxy whose word on its clients is believed
   State state_ = State::kReading;
   bool client_closed_ = false;  // it will send no more
   bool more_to_read_ = false;   // the kernel may hold bytes that were not read
@@ -130,6 +144,8 @@ class Connection {
   std::string input_;
   size_t input_used_ = 0;
   bool head_done_ = false;
+  IpAddress client_;        // of this request: the peer, or who stands behind it
+  int64_t limited_ms_ = 0;  // not 0: it came that much too soon after others of its client
   http::HeadParser parser_;
   http::RequestHead head_;
   http::BodyReader body_reader_;

@@ -15,13 +15,15 @@
 
 namespace oncegate {
 
-EventLoop::EventLoop(const IngressOptions& options, const IngressParts& parts, std::atomic<size_t>& connections)
-    : options_(options),
-      parts_(parts),
-      connection_count_(connections),
+EventLoop::EventLoop(const LoopParts& shared)
+    : options_(shared.options),
+      parts_(shared.parts),
+      tls_(shared.tls),
+      connection_count_(shared.connections),
       mailbox_(std::make_shared<Mailbox>()),
       scratch_(kReadBytes),
-      services_{.options = options_, .parts = parts_, .mailbox = mailbox_, .scratch = scratch_} {}
+      services_{
+          .options = options_, .parts = parts_, .mailbox = mailbox_, .scratch = scratch_, .limiter = shared.limiter} {}
 
 EventLoop::~EventLoop() {
   mailbox_->Close();
@@ -154,8 +156,17 @@ void EventLoop::Adopt(Accepted accepted) {
     return;
   }
   const int fd = accepted.fd.get();
+  std::unique_ptr<tls::ServerStream> tls;
+  if (const auto context = tls_.Get(); context != nullptr) {
+    tls = context->Accept(fd);
+    // Never in plain text because there is no memory for more.
+    if (tls == nullptr) {
+      connection_count_.fetch_sub(1);
+      return;
+    }
+  }
   const uint64_t id = next_id_++;
-  auto connection = std::make_unique<Connection>(std::move(accepted), id, services_);
+  auto connection = std::make_unique<Connection>(std::move(accepted), std::move(tls), id, services_);
   Connection& adopted = *connection;
   connections_.emplace(id, std::move(connection));
   const Status watched = Watch(fd, id, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
@@ -164,8 +175,9 @@ void EventLoop::Adopt(Accepted accepted) {
 
 // What every call into a connection ends with: it goes, or its deadline is put where it belongs now.
 void EventLoop::After(Connection& connection, bool alive) {
-  if (alive && connection.wants_turn()) waiting_turn_.push_back(connection.id());
   Connection::DeadlineSlot& slot = connection.deadline;
+  if (alive && connection.wants_turn() && !std::exchange(slot.has_turn_coming, true))
+    waiting_turn_.push_back(connection.id());
   const Awaits awaits = alive ? connection.awaits() : Awaits::kCount;
   if (alive && slot.awaits == awaits && slot.progress == connection.progress()) return;
   if (slot.awaits != Awaits::kCount) deadlines_[static_cast<size_t>(slot.awaits)].erase(slot.position);
@@ -181,20 +193,28 @@ void EventLoop::After(Connection& connection, bool alive) {
   slot.position = list.insert(list.end(), &connection);
 }
 
-// Those that had to stop in the middle of their work go on, once each.
+// Those that had to stop in the middle of their work go on, once each; handshakes a few at a time, in order.
 void EventLoop::GiveTurns() {
   std::vector<uint64_t> turns;
   turns.swap(waiting_turn_);
+  size_t handshakes = 0;
   for (const uint64_t id : turns) {
     const auto found = connections_.find(id);
-    if (found == connections_.end() || !found->second->wants_turn()) continue;
+    if (found == connections_.end()) continue;
     Connection& connection = *found->second;
-    After(connection, connection.OnReady(false, false));
+    if (connection.handshaking() && handshakes++ >= kTurnHandshakes) {
+      waiting_turn_.push_back(id);
+      continue;
+    }
+    connection.deadline.has_turn_coming = false;
+    if (connection.wants_turn()) After(connection, connection.OnTurn());
   }
 }
 
 int64_t EventLoop::DurationOf(Awaits awaits) const {
   switch (awaits) {
+    case Awaits::kHandshake:
+      return std::min(kHandshakeMsMax, options_.request_timeout_ms);
     case Awaits::kNextRequest:
       return options_.idle_timeout_ms;
     case Awaits::kRestOfRequest:

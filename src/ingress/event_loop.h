@@ -14,23 +14,31 @@
 #include "ingress/ingress.h"
 #include "ingress/listener.h"
 #include "ingress/mailbox.h"
+#include "tls/server_context.h"
 
 namespace oncegate {
+
+// What the loops of an ingress share. All of it outlives them.
+struct LoopParts {
+  const IngressOptions& options;
+  const IngressParts& parts;
+  const tls::CurrentContext& tls;    // what new connections get
+  RateLimiter* limiter;              // may be null
+  std::atomic<size_t>& connections;  // open in all loops
+};
 
 // One epoll loop: the connections that it owns, their deadlines, and, for one of the loops, the listeners. Run() is
 // the body of a thread; everything else happens on it, told through the mailbox.
 class EventLoop {
  public:
-  // `accept` takes over each accepted connection (and decides which loop gets it); `connections` counts those open in
-  // all loops.
-  EventLoop(const IngressOptions& options, const IngressParts& parts, std::atomic<size_t>& connections);
+  explicit EventLoop(const LoopParts& shared);
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
   // Unavailable if the kernel gives no epoll instance.
   Status Init();
-  // REQUIRES: before Run.
+  // `accept` takes over each accepted connection and decides which loop gets it. REQUIRES: before Run.
   Status AddListeners(std::vector<Listener> listeners, std::function<void(Accepted)> accept);
 
   void Run();
@@ -43,6 +51,9 @@ class EventLoop {
   static constexpr int kEventsAtOnce = 256;
   static constexpr int kAcceptsAtOnce = 64;
   static constexpr int64_t kAcceptPauseMs = 100;
+  static constexpr int64_t kHandshakeMsMax = 10'000;
+  // A step may cost a private-key operation, most of a millisecond. Between two of them everybody else has a turn.
+  static constexpr size_t kTurnHandshakes = 1;
   static constexpr auto kKinds = static_cast<size_t>(Awaits::kCount);
 
   Status Watch(int fd, uint64_t id, uint32_t events);
@@ -63,6 +74,7 @@ class EventLoop {
 
   const IngressOptions& options_;
   const IngressParts& parts_;
+  const tls::CurrentContext& tls_;
   std::atomic<size_t>& connection_count_;
   const std::shared_ptr<Mailbox> mailbox_;
   std::vector<char> scratch_;

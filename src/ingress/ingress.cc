@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -15,19 +16,23 @@ namespace {
 
 class EpollIngress final : public Ingress {
  public:
-  EpollIngress(const IngressOptions& options, const IngressParts& parts) : options_(options), parts_(parts) {}
+  EpollIngress(const IngressOptions& options, const IngressParts& parts)
+      : options_(options), parts_(parts), tls_(options.tls) {
+    if (options.rate_limit.per_second > 0) limiter_.emplace(options.rate_limit);
+  }
   ~EpollIngress() override { Stop(0); }
 
   Status Start() {
     std::vector<Listener> listeners;
     for (const Endpoint& endpoint : options_.listen) {
-      Result<Listener> listener = Listener::Open(endpoint);
+      Result<Listener> listener = Listener::Open(endpoint, options_.tls == nullptr ? "http" : "https");
       if (!listener.ok()) return listener.status();
       addresses_.push_back(listener->url);
       listeners.push_back(std::move(*listener));
     }
     for (size_t i = 0; i < options_.loops; ++i) {
-      loops_.push_back(std::make_unique<EventLoop>(options_, parts_, connections_));
+      loops_.push_back(std::make_unique<EventLoop>(
+          LoopParts{options_, parts_, tls_, limiter_ ? &*limiter_ : nullptr, connections_}));
       if (Status status = loops_.back()->Init(); !status.ok()) return status;
     }
     Status status =
@@ -39,6 +44,8 @@ class EpollIngress final : public Ingress {
 
   [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
   [[nodiscard]] size_t connections() const override { return connections_.load(); }
+
+  void SetTls(std::shared_ptr<const tls::ServerContext> tls) override { tls_.Set(std::move(tls)); }
 
   void StopAccepting() override {
     for (const auto& loop : loops_) loop->mailbox()->Post({0, oncegate::StopAccepting{}});
@@ -62,6 +69,10 @@ class EpollIngress final : public Ingress {
   }
 
   void TurnAway(const Accepted& accepted) {
+    parts_.gateway.CountRefusal(http::ErrorCode::kOverloaded);
+    parts_.logger.Log(LogLevel::kWarn, LogEvent::kWarning,
+                      "a connection was turned away: --max-connections is reached");
+    if (options_.tls != nullptr) return;  // an answer would cost a handshake
     const Reply reply = ProblemReply(
         {.code = http::ErrorCode::kOverloaded, .detail = "Too many connections are open.", .retry_after_s = 1});
     const std::string bytes = reply.head + "Connection: close\r\n\r\n" + reply.body;
@@ -69,13 +80,12 @@ class EpollIngress final : public Ingress {
     [[maybe_unused]] const ssize_t sent =
         send(accepted.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(accepted.fd.get(), SHUT_WR);
-    parts_.gateway.CountRefusal(http::ErrorCode::kOverloaded);
-    parts_.logger.Log(LogLevel::kWarn, LogEvent::kWarning,
-                      "a connection was turned away: --max-connections is reached");
   }
 
   const IngressOptions options_;
   const IngressParts parts_;
+  tls::CurrentContext tls_;
+  std::optional<RateLimiter> limiter_;
   std::vector<std::string> addresses_;
   std::atomic<size_t> connections_{0};
   std::vector<std::unique_ptr<EventLoop>> loops_;

@@ -11,6 +11,9 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "gateway/gateway.h"
+#include "ingress/client_address.h"
+#include "ingress/rate_limiter.h"
+#include "tls/server_context.h"
 
 namespace oncegate {
 
@@ -27,8 +30,11 @@ struct IngressOptions {
   size_t loops = 2;  // event loop threads
   size_t max_connections = 10'000;
   int64_t max_body = 10 << 20;
-  int64_t request_timeout_ms = 30'000;  // from a request's first byte to its last
-  int64_t idle_timeout_ms = 75'000;     // between two requests on a connection
+  int64_t request_timeout_ms = 30'000;            // from a request's first byte to its last
+  int64_t idle_timeout_ms = 75'000;               // between two requests on a connection
+  RateLimit rate_limit;                           // of each client's requests
+  AddressRanges trusted_proxies;                  // whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed
+  std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 
 // What every loop of the ingress works with. All of it outlives the ingress.
@@ -48,6 +54,10 @@ class Ingress {
   // The addresses that answer, as URLs with the real ports, in the order of the options.
   [[nodiscard]] virtual std::vector<std::string> addresses() const = 0;
   [[nodiscard]] virtual size_t connections() const = 0;
+
+  // New connections get this certificate; those that are open keep theirs. REQUIRES: not null, and the ingress was
+  // started with one.
+  virtual void SetTls(std::shared_ptr<const tls::ServerContext> tls) = 0;
 
   // Closes the listeners and idle connections; others close after the answer to what they have sent.
   virtual void StopAccepting() = 0;

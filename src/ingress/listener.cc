@@ -26,22 +26,18 @@ std::string ErrnoText(int error) {
   return std::generic_category().message(error);
 }
 
-std::string Numeric(const sockaddr_storage& address, uint16_t* port) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
+IpAddress AddressOf(const sockaddr_storage& address, uint16_t* port) {
+  IpAddress::Bytes bytes = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   if (address.ss_family == AF_INET6) {
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
     *port = ntohs(v6.sin6_port);
-    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
-      inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text.data(), text.size());
-    } else {
-      inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
-    }
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
   } else {
     const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
     *port = ntohs(v4.sin_port);
-    inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+    std::memcpy(&bytes[12], &v4.sin_addr, sizeof v4.sin_addr);
   }
-  return text.data();
+  return IpAddress(bytes);
 }
 
 // Binds and listens; the errno of what failed, or 0.
@@ -79,7 +75,7 @@ Result<Endpoint> Endpoint::Parse(const std::string& text) {
   return endpoint;
 }
 
-Result<Listener> Listener::Open(const Endpoint& endpoint) {
+Result<Listener> Listener::Open(const Endpoint& endpoint, std::string_view scheme) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
@@ -99,9 +95,11 @@ Result<Listener> Listener::Open(const Endpoint& endpoint) {
   if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0)
     return Unavailable("cannot listen on " + name + ": " + ErrnoText(errno));
   uint16_t port = 0;
-  const std::string host = Numeric(bound, &port);
+  const std::string host = AddressOf(bound, &port).Text();
   const bool brackets = host.find(':') != std::string::npos;
-  return Listener{std::move(fd), "http://" + (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port)};
+  const std::string url =
+      std::string(scheme) + "://" + (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  return Listener{std::move(fd), url};
 }
 
 Accepted AcceptOne(int listener, int* error) {
@@ -113,8 +111,7 @@ Accepted AcceptOne(int listener, int* error) {
   const int on = 1;
   setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   uint16_t port = 0;
-  std::string ip = Numeric(address, &port);
-  return {std::move(fd), std::move(ip)};
+  return {std::move(fd), AddressOf(address, &port)};
 }
 
 }  // namespace oncegate

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/status.h"
+#include "ingress/client_address.h"
 #include "ingress/ingress.h"
 
 namespace oncegate {
@@ -35,15 +37,16 @@ inline constexpr int kListenBacklog = 4096;
 // A listening, non-blocking socket.
 struct Listener {
   OwnedFd fd;
-  std::string url;  // "http://127.0.0.1:8080", with the real port
+  std::string url;  // "http://127.0.0.1:8080", with the scheme and the real port
 
-  static Result<Listener> Open(const Endpoint& endpoint);
+  // `scheme` is how its URL begins.
+  static Result<Listener> Open(const Endpoint& endpoint, std::string_view scheme);
 };
 
 // A connection that was accepted.
 struct Accepted {
   OwnedFd fd;
-  std::string client_ip;  // an IPv4 address that came over IPv6 in its IPv4 form
+  IpAddress peer;
 };
 
 // The next connection that waits. `*error` is 0 or the errno that says why there is none (EAGAIN: nobody waits).

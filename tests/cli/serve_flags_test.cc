@@ -96,6 +96,17 @@ TEST(ServeFlagsTest, BadValuesAreNamedWithWhatWouldBeRight) {
       {"control-listen", "[::]:8081", "'::' needs --control-token-file"},
       {"control-token-file", "/no/such/file", "'/no/such/file' cannot be read"},
       {"control-token-file", "", "'' is not the name of a file"},
+      {"tls-cert", "/no/such/file", "needs --tls-key"},
+      {"tls-key", "/no/such/file", "needs --tls-cert"},
+      {"trusted-proxy", "proxy.example", "'proxy.example' is not an address or a network such as 10.0.0.0/8"},
+      {"trusted-proxy", "10.1.0.0/8", "the network is 10.0.0.0/8"},
+      {"rate-limit", "100", "'100' is not a number of requests a second such as 100/s"},
+      {"rate-limit", "0/s", "such as 100/s"},
+      {"rate-limit", "1.5/s", "such as 100/s"},
+      {"rate-limit", "/s", "such as 100/s"},
+      {"rate-limit", "5/m", "such as 100/s"},
+      {"rate-burst", "0", "'0' is not a number from 1 to 1000000"},
+      {"rate-burst", "10", "needs --rate-limit"},
       {"upstream", "localhost:3000", "'localhost:3000'"},
       {"upstream", "ftp://app", "'ftp://app'"},
       {"upstream-ca", "ca.pem", "needs an --upstream that begins with https://"},
@@ -207,6 +218,18 @@ TEST(ServeFlagsTest, TheUpstreamGoesIntoTheRoute) {
   const ServeOptions options = MustRead({{"upstream", {"http://app:3000/api"}}});
   EXPECT_EQ(options.route.upstream_prefix, "/api");
   EXPECT_EQ(options.route.upstream_authority, "app:3000");
+}
+
+TEST(ServeFlagsTest, ABurstIsOneSecondsWorthUnlessItIsGiven) {
+  EXPECT_EQ(MustRead({}).ingress.rate_limit.per_second, 0);
+  EXPECT_EQ(MustRead({{"rate-limit", {"50/s"}}}).ingress.rate_limit.burst, 50);
+  const ServeOptions both = MustRead({{"rate-limit", {"50/s"}}, {"rate-burst", {"7"}}});
+  EXPECT_EQ(both.ingress.rate_limit.per_second, 50);
+  EXPECT_EQ(both.ingress.rate_limit.burst, 7);
+}
+
+TEST(ServeFlagsTest, TrustedProxiesAddUp) {
+  EXPECT_EQ(MustRead({{"trusted-proxy", {"10.0.0.0/8", "::1"}}}).ingress.trusted_proxies.size(), 2U);
 }
 
 TEST(ServeFlagsTest, TokensOpenOtherAddresses) {

@@ -4,10 +4,12 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include "cli/app.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tls_client.h"
 
 namespace oncegate::cli {
 namespace {
@@ -128,6 +130,49 @@ TEST_F(ServerTest, ReloadBringsPoliciesIntoForceAndKeepsTheRest) {
   const RawAnswer stats = AskControl("GET /v1/stats", "Authorization: Bearer t0ken\r\n");
   EXPECT_EQ(stats.status, 200);
   EXPECT_NE(stats.body.find(R"("upstream_unreachable":1)"), std::string::npos) << stats.body;
+}
+
+TEST_F(ServerTest, ACertificateServesTheGatewayAndAControlListenerBeyondLoopback) {
+  const TestCertificates certificates;
+  const std::string token_file = directory_ + "/tokens";
+  std::ofstream(token_file) << "secret\n";
+  const Flags flags = {{"tls-cert", {certificates.certificate_file()}},
+                       {"tls-key", {certificates.key_file()}},
+                       {"control-listen", {"0.0.0.0:0"}},
+                       {"control-token-file", {token_file}}};
+  Start(flags);
+  EXPECT_TRUE(server_->gateway_addresses().at(0).starts_with("https://"));
+  EXPECT_TRUE(server_->control_address().starts_with("https://"));
+  const std::string port = std::to_string(RawClient::PortOf(server_->control_address()));
+  setenv("SSL_CERT_FILE", certificates.ca_file().c_str(), 1);
+  const Ran stats =
+      RunOffline({"stats", "--json", "--control", "https://localhost:" + port, "--control-token-file", token_file});
+  EXPECT_EQ(stats.exit_code, kExitOk) << stats.err;
+  unsetenv("SSL_CERT_FILE");
+  const Ran doubtful = RunOffline({"stats", "--control", "https://localhost:" + port});
+  EXPECT_EQ(doubtful.exit_code, kExitFailed) << "a certificate that nobody vouches for";
+
+  const auto name_of = [&](const std::string& url) {
+    std::string name;
+    TlsClient::Options options;
+    options.certificate = &name;
+    EXPECT_TRUE(RawClient(RawClient::PortOf(url), certificates.client().With(options)).connected());
+    return name;
+  };
+  EXPECT_EQ(name_of(server_->gateway_addresses().at(0)), "first");
+  certificates.Renew("second");
+  server_->Reload(Options(flags));
+  EXPECT_EQ(name_of(server_->gateway_addresses().at(0)), "second");
+  EXPECT_EQ(name_of(server_->control_address()), "second");
+  server_->Reload(Options());
+  EXPECT_EQ(name_of(server_->gateway_addresses().at(0)), "second") << "never in plain text on a port that spoke TLS";
+}
+
+TEST_F(ServerTest, ALoopbackControlListenerStaysInPlainText) {
+  const TestCertificates certificates;
+  Start({{"tls-cert", {certificates.certificate_file()}}, {"tls-key", {certificates.key_file()}}});
+  EXPECT_TRUE(server_->gateway_addresses().at(0).starts_with("https://"));
+  EXPECT_EQ(AskControl("GET /healthz").status, 200);
 }
 
 TEST_F(ServerTest, DrainingLetsGoOfTheStoreAndThePorts) {

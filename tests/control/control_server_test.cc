@@ -4,15 +4,16 @@
 
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tls_client.h"
 
 namespace oncegate::control {
 namespace {
 
 class ControlServerTest : public GatewayTest {
  protected:
-  void Listen(const std::string& tokens = {}, size_t workers = 2) {
+  void Listen(const std::string& tokens = {}, size_t workers = 2) { ListenWith({}, tokens, workers); }
+  void ListenWith(ControlOptions options, const std::string& tokens, size_t workers) {
     Start();
-    ControlOptions options;
     options.port = 0;
     options.workers = workers;
     if (!tokens.empty()) options.tokens = *ParseTokens(tokens);
@@ -248,6 +249,73 @@ TEST_F(ControlServerTest, ServesManyClientsAtOnceAndStopsWithThemConnected) {
   RawClient open(port_);
   server_->Stop();
   EXPECT_TRUE(open.AtEnd());
+}
+
+class ControlTlsTest : public ControlServerTest {
+ protected:
+  ControlTlsTest() {
+    ControlOptions options;
+    options.tls = Load();
+    ListenWith(options, {}, 2);
+  }
+  [[nodiscard]] std::shared_ptr<const tls::ServerContext> Load() const {
+    auto loaded = tls::ServerContext::Load(certificates_.certificate_file(), certificates_.key_file());
+    return loaded.ok() ? *loaded : nullptr;
+  }
+  [[nodiscard]] RawClient Connect(std::string* certificate = nullptr) const {
+    TlsClient::Options options;
+    options.certificate = certificate;
+    return RawClient(port_, certificates_.client().With(options));
+  }
+
+  TestCertificates certificates_;
+};
+
+TEST_F(ControlTlsTest, KeepsConnectionsAndTakesLargeRequests) {
+  EXPECT_TRUE(server_->address().starts_with("https://"));
+  RawClient client = Connect();
+  client.Send(Request("GET /healthz"));
+  EXPECT_EQ(client.Receive().status, 200);
+  // More than one turn and one record, with the next request right behind it.
+  client.Send(Request("POST /v1/nothing", {}, std::string(900'000, 'x')) + Request("GET /healthz"));
+  EXPECT_EQ(Verdict(client.Receive()), "404 not-found");
+  EXPECT_EQ(client.Receive().status, 200);
+  client.Send(Request("GET /healthz", "Connection: close\r\n"));
+  EXPECT_EQ(client.Receive().status, 200);
+  EXPECT_TRUE(client.AtEnd());
+}
+
+TEST_F(ControlTlsTest, PlainTextGetsNoAnswer) {
+  RawClient client(port_);
+  client.Send(Request("GET /healthz"));
+  EXPECT_EQ(client.Receive().status, 0);
+}
+
+TEST_F(ControlTlsTest, HandshakesThatStallAreClosedHoweverTheyTrickle) {
+  RawClient stalled(port_);
+  const std::string hello("\x16\x03\x01\x02\x00\x01\x00", 7);
+  for (const char byte : hello) stalled.Send(std::string_view(&byte, 1));
+  RawClient live = Connect();  // once it is served, the other was accepted, too
+  time_.Advance(9'000);
+  stalled.Send(std::string_view("\x01", 1));
+  live.Send(Request("GET /healthz"));
+  EXPECT_EQ(live.Receive().status, 200);
+  time_.Advance(1'001);
+  EXPECT_TRUE(stalled.AtEnd());
+  live.Send(Request("GET /healthz"));
+  EXPECT_EQ(live.Receive().status, 200) << "hands shaken, it may idle for longer";
+}
+
+TEST_F(ControlTlsTest, ANewCertificateIsForNewConnections) {
+  std::string name;
+  RawClient old = Connect(&name);
+  EXPECT_EQ(name, "first");
+  certificates_.Renew("second");
+  server_->SetTls(Load());
+  const RawClient fresh = Connect(&name);
+  EXPECT_EQ(name, "second");
+  old.Send(Request("GET /healthz"));
+  EXPECT_EQ(old.Receive().status, 200);
 }
 
 }  // namespace

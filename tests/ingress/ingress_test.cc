@@ -1,44 +1,15 @@
 #include "ingress/ingress.h"
 
-#include "tests/gateway/gateway_fixture.h"
-#include "tests/support/raw_client.h"
+#include "tests/ingress/ingress_fixture.h"
 
 namespace oncegate {
 namespace {
 
-class IngressTest : public GatewayTest {
- protected:
-  ~IngressTest() override {
-    if (!ingress_) return;
-    ingress_->StopAccepting();
-    gateway_->ShutDown();
-    ingress_->Stop(1000);
-  }
+// All of it holds in plain text and over TLS.
+INSTANTIATE_TEST_SUITE_P(Over, IngressTest, testing::Values(Transport::kPlain, Transport::kTls),
+                         [](const auto& over) { return over.param == Transport::kPlain ? "Plain" : "Tls"; });
 
-  void Listen(IngressOptions options = {}, const Route& route = {}) {
-    Start(route);
-    options.listen = {{"127.0.0.1", 0}};
-    auto ingress = StartIngress(options, {*gateway_, memory_, clock_, logger_});
-    ASSERT_TRUE(ingress.ok()) << ingress.status().message();
-    ingress_ = std::move(*ingress);
-    port_ = RawClient::PortOf(ingress_->addresses().at(0));
-  }
-  RawClient Connect() { return RawClient(port_); }
-  RawAnswer Ask(const std::string& request) {
-    RawClient client = Connect();
-    client.Send(request);
-    return client.Receive();
-  }
-  static std::string PostOf(const std::string& key, const std::string& body = "{}", const std::string& fields = {}) {
-    return "POST /webhook HTTP/1.1\r\nHost: app\r\nIdempotency-Key: " + key + "\r\n" + fields +
-           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-  }
-
-  std::unique_ptr<Ingress> ingress_;
-  uint16_t port_ = 0;
-};
-
-TEST_F(IngressTest, KeepsConnectionsOpenAndAnswersInOrder) {
+TEST_P(IngressTest, KeepsConnectionsOpenAndAnswersInOrder) {
   Listen();
   RawClient client = Connect();
   client.Send(PostOf("a"));
@@ -53,7 +24,7 @@ TEST_F(IngressTest, KeepsConnectionsOpenAndAnswersInOrder) {
   EXPECT_EQ(last.Field("Connection"), "");
 }
 
-TEST_F(IngressTest, AnswersPipelinedReplaysByTheHundred) {
+TEST_P(IngressTest, AnswersPipelinedReplaysByTheHundred) {
   Listen();
   RawClient client = Connect();
   client.Send(PostOf("a"));
@@ -64,7 +35,7 @@ TEST_F(IngressTest, AnswersPipelinedReplaysByTheHundred) {
   for (int i = 0; i < 500; ++i) ASSERT_EQ(client.Receive().Verdict(), "200 replayed") << i;
 }
 
-TEST_F(IngressTest, SpeaksHttp10) {
+TEST_P(IngressTest, SpeaksHttp10) {
   Listen();
   RawClient client = Connect();
   client.Send("GET / HTTP/1.0\r\n\r\n");
@@ -80,7 +51,7 @@ TEST_F(IngressTest, SpeaksHttp10) {
   EXPECT_TRUE(kept.AtEnd());
 }
 
-TEST_F(IngressTest, ClosesWhenTheClientAsksForIt) {
+TEST_P(IngressTest, ClosesWhenTheClientAsksForIt) {
   Listen();
   RawClient client = Connect();
   client.Send(PostOf("a", "{}", "Connection: close\r\n"));
@@ -88,7 +59,7 @@ TEST_F(IngressTest, ClosesWhenTheClientAsksForIt) {
   EXPECT_TRUE(client.AtEnd());
 }
 
-TEST_F(IngressTest, VerdictsDoNotDependOnHowBytesArrive) {
+TEST_P(IngressTest, VerdictsDoNotDependOnHowBytesArrive) {
   Listen();
   RawClient client = Connect();
   const std::string request = PostOf("a", R"({"id":1})");
@@ -101,7 +72,7 @@ TEST_F(IngressTest, VerdictsDoNotDependOnHowBytesArrive) {
   EXPECT_EQ(client.Receive().Verdict(), "200 replayed") << "the same body, however it was framed";
 }
 
-TEST_F(IngressTest, AsksForTheBodyOfASenderThatWaits) {
+TEST_P(IngressTest, AsksForTheBodyOfASenderThatWaits) {
   Listen();
   RawClient client = Connect();
   client.Send(
@@ -113,7 +84,7 @@ TEST_F(IngressTest, AsksForTheBodyOfASenderThatWaits) {
   EXPECT_EQ(client.Receive().Verdict(), "413 body-too-large") << "without asking for it first";
 }
 
-TEST_F(IngressTest, RefusesAndClosesBeforeAnythingElseSeesIt) {
+TEST_P(IngressTest, RefusesAndClosesBeforeAnythingElseSeesIt) {
   Listen({.max_body = 1000});
   struct Case {
     std::string request;
@@ -143,7 +114,7 @@ TEST_F(IngressTest, RefusesAndClosesBeforeAnythingElseSeesIt) {
   EXPECT_EQ(upstream_.executions(), 0U);
 }
 
-TEST_F(IngressTest, TellsTheSenderOfALargeBodyEvenIfItKeepsSending) {
+TEST_P(IngressTest, TellsTheSenderOfALargeBodyEvenIfItKeepsSending) {
   Listen({.max_body = 1000});
   RawClient client = Connect();
   client.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n");
@@ -151,7 +122,7 @@ TEST_F(IngressTest, TellsTheSenderOfALargeBodyEvenIfItKeepsSending) {
   EXPECT_EQ(client.Receive().Verdict(), "413 body-too-large");
 }
 
-TEST_F(IngressTest, SlowSendersGet408AndIdleConnectionsGo) {
+TEST_P(IngressTest, SlowSendersGet408AndIdleConnectionsGo) {
   Listen({.request_timeout_ms = 30, .idle_timeout_ms = 60});
   RawClient slow_head = Connect();
   slow_head.Send("POST / HTTP/1.1\r\nHost:");
@@ -164,7 +135,7 @@ TEST_F(IngressTest, SlowSendersGet408AndIdleConnectionsGo) {
   EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kRequestTimeout), 2U);
 }
 
-TEST_F(IngressTest, CarriesLargeBodiesBothWays) {
+TEST_P(IngressTest, CarriesLargeBodiesBothWays) {
   std::string received;
   Listen();
   upstream_.SetScript([&](const OutboundRequest& request, ResponseReceiver& receiver) {
@@ -181,7 +152,7 @@ TEST_F(IngressTest, CarriesLargeBodiesBothWays) {
   EXPECT_EQ(memory_.used(), 0);
 }
 
-TEST_F(IngressTest, AnswersOfUnknownLengthAreChunkedOrEndTheConnection) {
+TEST_P(IngressTest, AnswersOfUnknownLengthAreChunkedOrEndTheConnection) {
   Listen();
   upstream_.SetScript([&](const OutboundRequest&, ResponseReceiver& receiver) {
     return ScriptedUpstream::Respond(receiver, 200, "Transfer-Encoding: chunked\r\n", {"one ", "two ", "three"});
@@ -198,7 +169,7 @@ TEST_F(IngressTest, AnswersOfUnknownLengthAreChunkedOrEndTheConnection) {
   EXPECT_EQ(closed.body, "one two three");
 }
 
-TEST_F(IngressTest, AnAnswerThatBreaksOffIsNotMadeToLookWhole) {
+TEST_P(IngressTest, AnAnswerThatBreaksOffIsNotMadeToLookWhole) {
   Listen();
   upstream_.SetScript([&](const OutboundRequest&, ResponseReceiver& receiver) {
     ScriptedUpstream::Respond(receiver, 200, "Transfer-Encoding: chunked\r\n", {"one "});
@@ -209,7 +180,7 @@ TEST_F(IngressTest, AnAnswerThatBreaksOffIsNotMadeToLookWhole) {
   EXPECT_FALSE(answer.whole);
 }
 
-TEST_F(IngressTest, HeadAnd204And304HaveNoBody) {
+TEST_P(IngressTest, HeadAnd204And304HaveNoBody) {
   Listen();
   upstream_.Answer(200, "");
   RawClient client = Connect();
@@ -228,7 +199,7 @@ TEST_F(IngressTest, HeadAnd204And304HaveNoBody) {
   EXPECT_EQ(client.Receive().Verdict(), "204 replayed");
 }
 
-TEST_F(IngressTest, AClientThatOnlyStopsSendingStillGetsItsAnswer) {
+TEST_P(IngressTest, AClientThatOnlyStopsSendingStillGetsItsAnswer) {
   Listen();
   RawClient client = Connect();
   client.Send(PostOf("a"));
@@ -237,7 +208,7 @@ TEST_F(IngressTest, AClientThatOnlyStopsSendingStillGetsItsAnswer) {
   EXPECT_TRUE(client.AtEnd());
 }
 
-TEST_F(IngressTest, PipelinedRequestsBeforeAHalfCloseAreAllAnswered) {
+TEST_P(IngressTest, PipelinedRequestsBeforeAHalfCloseAreAllAnswered) {
   Listen();
   RawClient client = Connect();
   client.Send(PostOf("a", "{}", "X-Hold: yes\r\n") + PostOf("b") + PostOf("c"));
@@ -249,7 +220,7 @@ TEST_F(IngressTest, PipelinedRequestsBeforeAHalfCloseAreAllAnswered) {
 }
 
 // Each loop counts its connections for itself; answers that one loop's thread gives for another's must not go astray.
-TEST_F(IngressTest, AnswersFindTheirConnectionOnEveryLoop) {
+TEST_P(IngressTest, AnswersFindTheirConnectionOnEveryLoop) {
   Listen({.loops = 4});
   upstream_.Fail(ForwardEnd::kTimedOut);
   EXPECT_EQ(Ask(PostOf("held")).Verdict(), "504 upstream-timeout");
@@ -264,7 +235,7 @@ TEST_F(IngressTest, AnswersFindTheirConnectionOnEveryLoop) {
   }
 }
 
-TEST_F(IngressTest, AClientThatDoesNotReadDoesNotDelayTheOutcome) {
+TEST_P(IngressTest, AClientThatDoesNotReadDoesNotDelayTheOutcome) {
   Listen({}, {.max_stored_body = 1000});
   upstream_.SetScript([](const OutboundRequest&, ResponseReceiver& receiver) {
     const std::vector<std::string> pieces(100, std::string(64 * 1024, 'x'));
@@ -284,7 +255,7 @@ TEST_F(IngressTest, AClientThatDoesNotReadDoesNotDelayTheOutcome) {
   EXPECT_TRUE(late.whole);
 }
 
-TEST_F(IngressTest, AnEndlessSenderDoesNotKeepTheLoop) {
+TEST_P(IngressTest, AnEndlessSenderDoesNotKeepTheLoop) {
   Listen({.loops = 1});
   Ask(PostOf("a"));
   RawClient greedy = Connect();
@@ -296,7 +267,7 @@ TEST_F(IngressTest, AnEndlessSenderDoesNotKeepTheLoop) {
   sender.join();
 }
 
-TEST_F(IngressTest, ABrokenAnswerToHttp10IsAReset) {
+TEST_P(IngressTest, ABrokenAnswerToHttp10IsAReset) {
   Listen();
   upstream_.SetScript([&](const OutboundRequest&, ResponseReceiver& receiver) {
     ScriptedUpstream::Respond(receiver, 200, "Transfer-Encoding: chunked\r\n", {"one "});
@@ -308,7 +279,7 @@ TEST_F(IngressTest, ABrokenAnswerToHttp10IsAReset) {
   EXPECT_TRUE(client.was_reset());
 }
 
-TEST_F(IngressTest, AClientThatHangsUpCancelsNothing) {
+TEST_P(IngressTest, AClientThatHangsUpCancelsNothing) {
   Listen();
   RawClient client = Connect();
   client.Send(PostOf("a", "{}", "X-Hold: yes\r\n"));
@@ -320,7 +291,9 @@ TEST_F(IngressTest, AClientThatHangsUpCancelsNothing) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(IngressTest, TurnsAwayConnectionsBeyondTheLimit) {
+using PlainIngressTest = IngressFixture;
+
+TEST_F(PlainIngressTest, TurnsAwayConnectionsBeyondTheLimit) {
   Listen({.max_connections = 2});
   RawClient first = Connect();
   RawClient second = Connect();
@@ -333,7 +306,7 @@ TEST_F(IngressTest, TurnsAwayConnectionsBeyondTheLimit) {
   EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 executed");
 }
 
-TEST_F(IngressTest, BodiesBeyondTheMemoryBudgetAreRefused) {
+TEST_P(IngressTest, BodiesBeyondTheMemoryBudgetAreRefused) {
   Listen();
   ASSERT_TRUE(memory_.TryTake(63 << 20));
   std::vector<RawClient> liars;
@@ -349,7 +322,7 @@ TEST_F(IngressTest, BodiesBeyondTheMemoryBudgetAreRefused) {
   memory_.Give(63 << 20);
 }
 
-TEST_F(IngressTest, HundredsOfIdleConnectionsDoNotDisturb) {
+TEST_P(IngressTest, HundredsOfIdleConnectionsDoNotDisturb) {
   Listen();
   std::vector<RawClient> idle;
   for (int i = 0; i < 400; ++i) {
@@ -361,7 +334,7 @@ TEST_F(IngressTest, HundredsOfIdleConnectionsDoNotDisturb) {
   EXPECT_EQ(idle[200].Receive().Verdict(), "200 replayed");
 }
 
-TEST_F(IngressTest, StoppingFinishesWhatIsOwedAndClosesTheRest) {
+TEST_P(IngressTest, StoppingFinishesWhatIsOwedAndClosesTheRest) {
   Listen();
   RawClient busy = Connect();
   busy.Send(PostOf("a", "{}", "X-Hold: yes\r\n"));
@@ -379,7 +352,7 @@ TEST_F(IngressTest, StoppingFinishesWhatIsOwedAndClosesTheRest) {
   EXPECT_FALSE(Connect().connected());
 }
 
-TEST_F(IngressTest, AnAddressInUseIsNamed) {
+TEST_P(IngressTest, AnAddressInUseIsNamed) {
   Listen();
   IngressOptions options;
   options.listen = {{"127.0.0.1", port_}};

@@ -11,6 +11,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,12 +35,26 @@ struct RawAnswer {
   [[nodiscard]] std::string Verdict() const { return std::to_string(status) + " " + Field("Oncegate-Outcome"); }
 };
 
+// What lies between a client and its socket: TLS.
+class ClientStream {
+ public:
+  virtual ~ClientStream() = default;
+  // As send and recv: below zero for an error, zero at the end.
+  virtual ssize_t Send(const char* bytes, size_t size) = 0;
+  virtual ssize_t Receive(char* out, size_t size) = 0;
+  [[nodiscard]] virtual bool HasBuffered() const = 0;
+  virtual void CloseSending() = 0;
+};
+
 // A TCP connection to 127.0.0.1 that sends what it is told, byte for byte. Every wait ends after kWaitMsMax.
 class RawClient {
  public:
   static constexpr int kWaitMsMax = 20'000;
 
-  explicit RawClient(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // Null from it: it could not be put onto the socket, and the client counts as not connected.
+  using Wrap = std::function<std::unique_ptr<ClientStream>(int fd)>;
+
+  explicit RawClient(uint16_t port, const Wrap& wrap = nullptr) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
@@ -46,9 +62,15 @@ class RawClient {
     connected_ = connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     const int on = 1;
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!wrap || !connected_) return;
+    stream_ = wrap(fd_);
+    connected_ = stream_ != nullptr;
   }
   RawClient(RawClient&& other) noexcept
-      : fd_(std::exchange(other.fd_, -1)), connected_(other.connected_), buffer_(std::move(other.buffer_)) {}
+      : fd_(std::exchange(other.fd_, -1)),
+        stream_(std::move(other.stream_)),
+        connected_(other.connected_),
+        buffer_(std::move(other.buffer_)) {}
   RawClient& operator=(RawClient&&) = delete;
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;
@@ -65,13 +87,17 @@ class RawClient {
   // False if the other side closed before all was taken.
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t sent =
+          stream_ ? stream_->Send(bytes.data(), bytes.size()) : send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent <= 0) return false;
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
     return true;
   }
-  void CloseSending() { shutdown(fd_, SHUT_WR); }
+  void CloseSending() {
+    if (stream_) stream_->CloseSending();
+    shutdown(fd_, SHUT_WR);
+  }
   void Close() {
     if (fd_ >= 0) close(fd_);
     fd_ = -1;
@@ -118,12 +144,13 @@ class RawClient {
  private:
   bool Fill() {
     pollfd ready{fd_, POLLIN, 0};
-    if (poll(&ready, 1, kWaitMsMax) != 1) {
+    if (!(stream_ && stream_->HasBuffered()) && poll(&ready, 1, kWaitMsMax) != 1) {
       ADD_FAILURE() << "no answer within " << kWaitMsMax << " ms";
       return false;
     }
     std::array<char, 65536> bytes{};
-    const ssize_t got = recv(fd_, bytes.data(), bytes.size(), 0);
+    const ssize_t got =
+        stream_ ? stream_->Receive(bytes.data(), bytes.size()) : recv(fd_, bytes.data(), bytes.size(), 0);
     ended_ = got <= 0;
     reset_ = got < 0 && errno == ECONNRESET;
     if (got > 0) buffer_.append(bytes.data(), static_cast<size_t>(got));
@@ -153,6 +180,7 @@ class RawClient {
   }
 
   int fd_;
+  std::unique_ptr<ClientStream> stream_;
   bool connected_ = false;
   bool ended_ = false;
   bool reset_ = false;

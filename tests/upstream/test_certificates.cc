@@ -96,6 +96,20 @@ TestAuthority::~TestAuthority() {
   unlink(ca_file_.c_str());
 }
 
+void TestAuthority::WriteServerFiles(const std::string& subject_alt_name, const std::string& common_name,
+                                     const std::string& certificate_file, const std::string& key_file) const {
+  const KeyPtr key = MakeKey();
+  const CertificatePtr certificate =
+      MakeCertificate(common_name, key, keys_->certificate.get(), keys_->key, subject_alt_name);
+  BIO* file = BIO_new_file(certificate_file.c_str(), "w");
+  if (file == nullptr || PEM_write_bio_X509(file, certificate.get()) != 1) std::abort();
+  BIO_free(file);
+  file = BIO_new_file(key_file.c_str(), "w");
+  if (file == nullptr || PEM_write_bio_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
+    std::abort();
+  BIO_free(file);
+}
+
 ScriptedServer::Wrap TestAuthority::ServerFor(const std::string& subject_alt_name) const {
   const KeyPtr key = MakeKey();
   const CertificatePtr certificate =

@@ -18,6 +18,10 @@ class TestAuthority {
 
   [[nodiscard]] const std::string& ca_file() const { return ca_file_; }
 
+  // Writes a certificate for that name and its key to these files. `common_name` tells it from others.
+  void WriteServerFiles(const std::string& subject_alt_name, const std::string& common_name,
+                        const std::string& certificate_file, const std::string& key_file) const;
+
   // Wraps accepted connections in TLS, with a certificate for that name ("DNS:localhost", "IP:127.0.0.1").
   [[nodiscard]] ScriptedServer::Wrap ServerFor(const std::string& subject_alt_name) const;
 

@@ -1,0 +1,140 @@
+#include "ingress/client_address.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "http/chars.h"
+
+namespace oncegate {
+namespace {
+
+constexpr IpAddress::Bytes kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+constexpr size_t kMappedBytes = 12;
+constexpr int kMappedBits = 96;
+constexpr int kBits = 128;
+
+constexpr std::string_view kForwardedFor = "X-Forwarded-For";
+constexpr std::string_view kForwarded = "Forwarded";
+
+bool BitAt(const IpAddress::Bytes& bytes, int bit) {
+  return (bytes[static_cast<size_t>(bit / 8)] >> (7 - bit % 8) & 1) != 0;
+}
+
+// "192.0.2.7", "192.0.2.7:80", "2001:db8::1", "[2001:db8::1]" or "[2001:db8::1]:80". What is no address ("unknown",
+// "_hidden") is nothing.
+std::optional<IpAddress> ParseNode(std::string_view text) {
+  if (text.starts_with('[')) {
+    const size_t end = text.find(']');
+    return end == std::string_view::npos ? std::nullopt : IpAddress::Parse(text.substr(1, end - 1));
+  }
+  if (std::count(text.begin(), text.end(), ':') == 1) text = text.substr(0, text.find(':'));
+  return IpAddress::Parse(text);
+}
+
+// The node of one element of Forwarded: for=192.0.2.7;proto=https, for="[2001:db8::1]:80".
+std::string_view NodeOfElement(std::string_view element) {
+  while (!element.empty()) {
+    const size_t end = std::min(element.find(';'), element.size());
+    std::string_view pair = http::TrimSpaces(element.substr(0, end));
+    element.remove_prefix(std::min(end + 1, element.size()));
+    if (pair.size() < 4 || !http::EqualsIgnoreCase(pair.substr(0, 4), "for=")) continue;
+    pair.remove_prefix(4);
+    if (pair.size() >= 2 && pair.front() == '"' && pair.back() == '"') pair = pair.substr(1, pair.size() - 2);
+    return pair;
+  }
+  return {};
+}
+
+// Walks the elements of all fields of that name from the last to the first, as long as they were written by a trusted
+// proxy. Quotes are not looked at: a client's unfinished one must not swallow what the proxy put behind it.
+std::optional<IpAddress> LastUntrusted(const http::Fields& fields, std::string_view name,
+                                       const AddressRanges& trusted) {
+  std::optional<IpAddress> client;
+  for (size_t i = fields.size(); i-- > 0;) {
+    if (!http::EqualsIgnoreCase(fields[i].name, name)) continue;
+    std::string_view list = fields[i].value;
+    for (bool more = true; more;) {
+      const size_t comma = list.rfind(',');
+      more = comma != std::string_view::npos;
+      const std::string_view element = http::TrimSpaces(more ? list.substr(comma + 1) : list);
+      if (more) list = list.substr(0, comma);
+      const std::optional<IpAddress> node = ParseNode(name == kForwarded ? NodeOfElement(element) : element);
+      if (!node) return client;
+      client = node;
+      if (!ContainsAddress(trusted, *node)) return client;
+    }
+  }
+  return client;
+}
+
+}  // namespace
+
+std::optional<IpAddress> IpAddress::Parse(std::string_view text) {
+  std::array<char, INET6_ADDRSTRLEN> terminated{};
+  if (text.empty() || text.size() >= terminated.size()) return std::nullopt;
+  std::memcpy(terminated.data(), text.data(), text.size());
+  Bytes bytes = kMappedPrefix;
+  if (inet_pton(AF_INET, terminated.data(), &bytes[kMappedBytes]) == 1) return IpAddress(bytes);
+  if (inet_pton(AF_INET6, terminated.data(), bytes.data()) == 1) return IpAddress(bytes);
+  return std::nullopt;
+}
+
+bool IpAddress::is_v4() const {
+  return std::equal(bytes_.begin(), bytes_.begin() + kMappedBytes, kMappedPrefix.begin());
+}
+
+std::string IpAddress::Text() const {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (is_v4()) {
+    inet_ntop(AF_INET, &bytes_[kMappedBytes], text.data(), text.size());
+  } else {
+    inet_ntop(AF_INET6, bytes_.data(), text.data(), text.size());
+  }
+  return text.data();
+}
+
+Result<AddressRange> AddressRange::Parse(const std::string& text) {
+  const std::string wanted = "'" + text + "' is not an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
+  const size_t slash = text.find('/');
+  const std::optional<IpAddress> first = IpAddress::Parse(std::string_view(text).substr(0, slash));
+  if (!first) return InvalidArgument(wanted);
+  const int skipped = first->is_v4() ? kMappedBits : 0;
+  int bits = kBits - skipped;
+  if (slash != std::string::npos) {
+    const std::string_view number = std::string_view(text).substr(slash + 1);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), bits);
+    if (error != std::errc() || end != number.data() + number.size() || bits < 0 || bits > kBits - skipped)
+      return InvalidArgument(wanted);
+  }
+  IpAddress::Bytes network = first->bytes();
+  for (int bit = skipped + bits; bit < kBits; ++bit)
+    network[static_cast<size_t>(bit / 8)] &= static_cast<uint8_t>(~(1 << (7 - bit % 8)));
+  if (network != first->bytes()) {
+    return InvalidArgument("'" + text + "' has bits behind its prefix; the network is " + IpAddress(network).Text() +
+                           "/" + std::to_string(bits));
+  }
+  return AddressRange(*first, skipped + bits);
+}
+
+bool AddressRange::Contains(const IpAddress& address) const {
+  for (int bit = 0; bit < bits_; ++bit) {
+    if (BitAt(address.bytes(), bit) != BitAt(first_.bytes(), bit)) return false;
+  }
+  return true;
+}
+
+bool ContainsAddress(const AddressRanges& ranges, const IpAddress& address) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const AddressRange& range) { return range.Contains(address); });
+}
+
+IpAddress ClientBehind(const IpAddress& peer, const http::Fields& fields, const AddressRanges& trusted) {
+  const std::optional<IpAddress> by_list = LastUntrusted(fields, kForwardedFor, trusted);
+  const std::optional<IpAddress> by_forwarded = LastUntrusted(fields, kForwarded, trusted);
+  if (by_list && by_forwarded && *by_list != *by_forwarded) return peer;
+  return by_list.value_or(by_forwarded.value_or(peer));
+}
+
+}  // namespace oncegate

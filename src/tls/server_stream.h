@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace oncegate::tls {
+
+// A TLS record's payload: what one Write takes at most.
+inline constexpr size_t kRecordBytesMax = 16 * 1024;
+
+enum class Io : uint8_t {
+  kProgress,
+  kBlocked,  // call again when the socket is readable (or writable, see wants_write)
+  kClosed,   // the peer sends no more
+  kFailed,   // the connection is of no more use
+};
+
+struct IoResult {
+  Io io = Io::kFailed;
+  size_t bytes = 0;  // of kProgress
+};
+
+// The server's end of TLS on a socket that does not block and stays the caller's. One thread at a time.
+class ServerStream {
+ public:
+  // What the streams of one ServerContext share; OpenSSL's objects.
+  struct Library;
+
+  // Null if there is no memory.
+  static std::unique_ptr<ServerStream> Make(std::shared_ptr<const Library> library, int fd);
+  ~ServerStream();
+  ServerStream(const ServerStream&) = delete;
+  ServerStream& operator=(const ServerStream&) = delete;
+
+  // One step of the handshake. kProgress: it is done.
+  IoResult Handshake();
+  // Shakes hands first, if that has not been done.
+  IoResult Read(char* out, size_t size);
+  // May take only a part. After kBlocked the next call must offer the same bytes again; more may follow them.
+  IoResult Write(std::string_view bytes);
+  // Says that nothing more will be sent. Never waits.
+  void CloseSending();
+
+  [[nodiscard]] bool established() const;  // the handshake is done
+  // Whether Read may have more although the kernel does not say so again.
+  [[nodiscard]] bool HasMore() const;
+  // Whether the call that was kBlocked waits for room to send.
+  [[nodiscard]] bool wants_write() const { return wants_write_; }
+  // The peer began with an HTTP request instead of a handshake.
+  [[nodiscard]] bool is_plain_http() const { return is_plain_http_; }
+  // Why a call was kFailed, in one phrase.
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+
+ private:
+  struct Session;
+  friend struct BioFunctions;
+
+  ServerStream(std::shared_ptr<const Library> library, std::unique_ptr<Session> session, int fd);
+  IoResult EndOf(int returned);
+
+  const std::shared_ptr<const Library> library_;
+  const std::unique_ptr<Session> session_;
+  const int fd_;
+  bool drained_ = false;  // the current Read took all that the kernel had
+  bool wants_write_ = false;
+  bool usable_ = true;  // no fatal error yet: a farewell may be sent
+  bool is_plain_http_ = false;
+  std::string failure_;
+};
+
+}  // namespace oncegate::tls

@@ -1,0 +1,104 @@
+#include "tls/server_context.h"
+
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "tests/upstream/test_certificates.h"
+
+namespace oncegate::tls {
+namespace {
+
+class ServerContextTest : public testing::Test {
+ protected:
+  ServerContextTest() {
+    if (mkdtemp(directory_.data()) == nullptr) std::abort();
+    authority_.WriteServerFiles("DNS:localhost", "first", File("a.pem"), File("a.key"));
+    authority_.WriteServerFiles("DNS:localhost", "second", File("b.pem"), File("b.key"));
+  }
+  ~ServerContextTest() override {
+    for (const char* name : {"a.pem", "a.key", "b.pem", "b.key", "locked.key", "rsa.key"}) unlink(File(name).c_str());
+    rmdir(directory_.c_str());
+  }
+  [[nodiscard]] std::string File(const std::string& name) const { return directory_ + "/" + name; }
+
+  void WriteKey(const std::string& name, EVP_PKEY* key, const std::string& passphrase) const {
+    std::FILE* file = std::fopen(File(name).c_str(), "w");
+    ASSERT_NE(file, nullptr);
+    const EVP_CIPHER* cipher = passphrase.empty() ? nullptr : EVP_aes_128_cbc();
+    EXPECT_EQ(PEM_write_PrivateKey(file, key, cipher, reinterpret_cast<const unsigned char*>(passphrase.data()),
+                                   static_cast<int>(passphrase.size()), nullptr, nullptr),
+              1);
+    std::fclose(file);
+    EVP_PKEY_free(key);
+  }
+  [[nodiscard]] std::string Refusal(const std::string& certificate, const std::string& key) const {
+    const auto loaded = ServerContext::Load(File(certificate), File(key));
+    std::string message = loaded.status().message();
+    for (size_t at = 0; (at = message.find(directory_ + "/")) != std::string::npos;)
+      message.erase(at, directory_.size() + 1);
+    return message;
+  }
+
+  TestAuthority authority_;
+  std::string directory_ = std::string(P_tmpdir) + "/oncegate-tls-XXXXXX";
+};
+
+TEST_F(ServerContextTest, SaysWhichFileIsWrongAndHow) {
+  WriteKey("locked.key", EVP_EC_gen("P-256"), "secret");
+  WriteKey("rsa.key", EVP_RSA_gen(2048), "");
+  const struct {
+    const char* certificate;
+    const char* key;
+    const char* refusal;
+  } cases[] = {
+      {"a.pem", "a.key", ""},
+      {"none.pem", "a.key", "the certificate 'none.pem' cannot be read: No such file or directory"},
+      {"a.pem", "none.key", "the key 'none.key' cannot be read: No such file or directory"},
+      {"a.key", "a.key", "'a.key' holds no usable PEM certificate (PEM lib)"},
+      {"a.pem", "a.pem", "'a.pem' holds no usable PEM private key without a passphrase (PEM lib)"},
+      {"a.pem", "locked.key", "'locked.key' holds no usable PEM private key without a passphrase (PEM lib)"},
+      {"a.pem", "b.key", "the key in 'b.key' does not belong to the certificate in 'a.pem'"},
+      {"a.pem", "rsa.key", "the key in 'rsa.key' does not belong to the certificate in 'a.pem'"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(Refusal(c.certificate, c.key), c.refusal) << c.certificate << " " << c.key;
+}
+
+TEST_F(ServerContextTest, KnowsTheSameCertificateAgain) {
+  const auto first = ServerContext::Load(File("a.pem"), File("a.key"));
+  const auto again = ServerContext::Load(File("a.pem"), File("a.key"));
+  const auto other = ServerContext::Load(File("b.pem"), File("b.key"));
+  ASSERT_TRUE(first.ok() && again.ok() && other.ok());
+  EXPECT_TRUE((*first)->SameAs(**again));
+  EXPECT_FALSE((*first)->SameAs(**other));
+  EXPECT_EQ((*first)->fingerprint().size(), 64U);
+  EXPECT_NE((*first)->fingerprint(), (*other)->fingerprint());
+  EXPECT_FALSE((*first)->expired());
+}
+
+TEST_F(ServerContextTest, AStreamOutlivesItsContext) {
+  std::array<int, 2> pair{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()), 0);
+  auto context = ServerContext::Load(File("a.pem"), File("a.key"));
+  ASSERT_TRUE(context.ok());
+  const std::unique_ptr<ServerStream> stream = (*context)->Accept(pair[0]);
+  context = InvalidArgument("gone");
+  EXPECT_EQ(stream->Handshake().io, Io::kBlocked);
+  EXPECT_FALSE(stream->wants_write());
+  ASSERT_EQ(write(pair[1], "GET / HTTP/1.1\r\n\r\n", 18), 18);
+  EXPECT_EQ(stream->Handshake().io, Io::kFailed);
+  EXPECT_TRUE(stream->is_plain_http());
+  EXPECT_EQ(stream->failure(), "http request");
+  close(pair[0]);
+  close(pair[1]);
+}
+
+}  // namespace
+}  // namespace oncegate::tls
