@@ -1,7 +1,5 @@
 #pragma once
 
-#include <rocksdb/snapshot.h>
-
 #include <array>
 #include <atomic>
 #include <cstdint>

@@ -169,7 +169,9 @@ TEST_F(CommandE2e, EveryBadFlagValueIsOneClearLine) {
       {"--control-token-file", "/no/such/file"},
       {"--provider", "stripe"},  // not built yet: unknown, never silently ignored
       {"--tls-cert", "x"},
-      {"--rate-limit", "5/s"},
+      {"--rate-limit", "fast"},
+      {"--trusted-proxy", "x"},
+      {"--restored", "maybe"},
       {"stray"},
   };
   for (const std::vector<std::string>& flags : bad) {
