@@ -76,6 +76,9 @@ std::vector<std::optional<std::string>> Extract(std::string_view body, std::span
   for (size_t i = 0; i < pointers.size(); ++i) {
     document.rewind();
     values[i] = ScalarAt(document, pointers[i]);
+    // It met what is not JSON, and has let go of its parser: going on with it would be a crash. A body that is broken
+    // has no values at all.
+    if (!document.is_alive()) return std::vector<std::optional<std::string>>(pointers.size());
   }
   return values;
 }

@@ -68,6 +68,15 @@ TEST(ExtractJson, RefusesNestingBeyondTheParsersDepth) {
   EXPECT_EQ(ExtractJson(deep, {&*pointer, 1})[0], std::nullopt);
 }
 
+// The first parser stopped at the number that it cannot hold and never saw the end; the lazy one met it, gave up its
+// parser, and was asked on for the next pointer, which ended the process.
+TEST(ExtractJson, ABodyThatBreaksOffBehindALargeNumberHasNoValues) {
+  const std::vector<JsonPointer> pointers{JsonPointer::Parse("/missing").value(), JsonPointer::Parse("/id").value()};
+  for (const char* body : {R"({"id":"x","n":2e400)", R"({"id":"x","n":{"m":2e400})", R"({"id":"x","n":2e400,"o")"}) {
+    for (const auto& value : ExtractJson(body, pointers)) EXPECT_EQ(value, std::nullopt) << body;
+  }
+}
+
 TEST(JsonPointer, RefusesWhatIsNotAPointer) {
   for (const std::string& text : {std::string(), std::string("id"), std::string("/a~"), std::string("/a~2"),
                                   "/" + std::string(JsonPointer::kBytesMax, 'a')}) {
