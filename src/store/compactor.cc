@@ -109,7 +109,7 @@ int Compactor::LevelBelow(Family family, int level) {
 Status Compactor::Compact(Family family, const Candidate& candidate) {
   rocksdb::CompactionOptions options;
   options.compression = rocksdb::kDisableCompressionOption;  // that is: as the family says
-  options.output_file_size_limit = 16 << 20;
+  options.output_file_size_limit = TableBytesMax(family);
   const rocksdb::Status status = database_.db().CompactFiles(options, database_.Handle(family), {candidate.file},
                                                              LevelBelow(family, candidate.level));
   return IsTaken(status) ? OkStatus() : FromRocks(status, "compacting expired files");

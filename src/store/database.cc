@@ -49,6 +49,11 @@ Expiry ExpiryOf(Family family) {
   return {ExpiryIn::kValue, ExpiresAtOfValue};
 }
 
+// Whether keys are looked up that may not be there.
+bool IsLookedUpByKey(Family family) {
+  return family == Family::kRecords || family == Family::kBodies || family == Family::kReplays;
+}
+
 bool IsLockError(const std::string& text) {
   return text.find("While lock file") != std::string::npos ||
          text.find("lock hold by current process") != std::string::npos;
@@ -106,6 +111,23 @@ bool AreOurs(const std::vector<std::string>& names) {
 }
 
 }  // namespace
+
+uint64_t TableBytesMax(Family family) {
+  switch (family) {
+    case Family::kRecords:
+      return 64 << 20;  // so that a hundred million records are in some hundred files
+    case Family::kBodies:
+      return 1 << 20;  // of references of some 80 bytes: even so it stands for a great deal of blobs
+    case Family::kDefault:
+    case Family::kExpiry:
+    case Family::kOpen:
+    case Family::kCreated:
+    case Family::kLabels:
+    case Family::kReplays:
+      break;
+  }
+  return 16 << 20;  // cleanups drop and rewrite whole files
+}
 
 Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
   if (status.ok()) return OkStatus();
@@ -251,11 +273,12 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
 rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
   rocksdb::ColumnFamilyOptions options;
   options.write_buffer_size = static_cast<size_t>(memtable_bytes_);  // the manager's limit is for all families together
+  // Nine tenths of a store are at the bottom, where ZSTD takes two thirds of what LZ4 takes; above, it would only be
+  // rewritten soon.
   options.compression = rocksdb::kLZ4Compression;
+  options.bottommost_compression = rocksdb::kZSTD;
   options.level_compaction_dynamic_level_bytes = true;
-  // Cleanups rewrite whole files, so that small ones keep what they touch small. A file of `bodies` holds references of
-  // some 80 bytes, so that even 1 MiB of them stands for a great deal of blobs.
-  options.target_file_size_base = family == Family::kBodies ? 1 << 20 : 16 << 20;
+  options.target_file_size_base = TableBytesMax(family);
   options.max_bytes_for_level_base = 64 << 20;
   // Cleanups find expired files by themselves; these options are only looked at when something is written.
   options.ttl = 0;
@@ -264,7 +287,10 @@ rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache_;
   table.format_version = 5;
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  // Twice RocksDB's own: records compress better in company, and the index is half as large (docs/decisions.md).
+  table.block_size = 8 << 10;
+  // The indexes by time are only scanned.
+  if (IsLookedUpByKey(family)) table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.cache_index_and_filter_blocks = true;
   table.pin_l0_filter_and_index_blocks_in_cache = true;
   if (family == Family::kRecords) {

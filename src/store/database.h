@@ -39,6 +39,9 @@ inline constexpr std::string_view kRemovedUntilKey = "oncegate.removed_until";  
 inline constexpr std::string_view kRestoredKey = "oncegate.restored";           // RestoredMark; none: not restored
 inline constexpr std::string_view kTypePrefix = "oncegate.type/";               // + id:u32 -> name
 
+// How large a table file of the family gets.
+uint64_t TableBytesMax(Family family);
+
 inline rocksdb::Slice AsSlice(std::string_view bytes) {
   return {bytes.data(), bytes.size()};
 }
