@@ -4,6 +4,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/rate_limiter.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
@@ -25,6 +26,12 @@ namespace {
 
 constexpr std::array<const char*, kFamilyCount> kFamilyNames = {"default", "records", "bodies", "expiry",
                                                                 "open",    "created", "labels", "replays"};
+
+// What flushes, compactions and cleanups may read and write together: several times what they need at the rate of first
+// deliveries that one disk's syncs allow, and little enough that a cleanup of everything leaves the disk to others.
+constexpr int64_t kBackgroundBytesPerSecondMax = 128LL << 20;
+constexpr int64_t kLimiterRefillUs = 10'000;
+constexpr int32_t kLimiterFairness = 10;  // RocksDB's own: how seldom what is urgent gives way
 
 struct Expiry {
   ExpiryIn where;
@@ -257,6 +264,8 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
   options.max_background_jobs = 2;
   options.max_open_files = 512;  // leaves descriptors for connections under the usual limit of 1024
   options.bytes_per_sync = 1 << 20;
+  options.rate_limiter.reset(rocksdb::NewGenericRateLimiter(kBackgroundBytesPerSecondMax, kLimiterRefillUs,
+                                                            kLimiterFairness, rocksdb::RateLimiter::Mode::kAllIo));
   // A log whose last record is torn was cut off while that record was being written, so nobody was told that it is
   // there. Damage before the end is a lost claim: the default mode would end the replay there without a word, this one
   // refuses to open. Without syncs a power cut may leave a log torn that others follow: what was written last is then
@@ -302,7 +311,9 @@ rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
   if (family == Family::kBodies) {
     options.enable_blob_files = true;
     options.min_blob_size = kInlineRequestBytesMax;
-    options.blob_file_size = 64 << 20;
+    // A flush writes bodies in the order of their expiry: the smaller its files, the fewer hold bodies of several ttls,
+    // which stay until the last of them goes.
+    options.blob_file_size = 8 << 20;
     options.blob_compression_type = rocksdb::kLZ4Compression;
     options.blob_cache = cache_;
     options.enable_blob_garbage_collection = true;
