@@ -16,6 +16,7 @@
 
 #include "store/bytes.h"
 #include "store/codec.h"
+#include "store/damage.h"
 #include "store/directory.h"
 #include "store/expiry_properties.h"
 #include "store/keys.h"
@@ -66,8 +67,15 @@ bool IsLockError(const std::string& text) {
          text.find("lock hold by current process") != std::string::npos;
 }
 
+Status DamagedIn(const std::string& directory, const std::vector<std::string>& files, const std::string& text) {
+  std::string message = "the data directory " + directory + " is damaged";
+  for (size_t i = 0; i < files.size(); ++i) message += (i == 0 ? " in " : ", ") + files[i];
+  return Corruption(message + ": " + text);
+}
+
 Status FromOpen(const rocksdb::Status& status, const std::string& directory) {
   const std::string text = status.ToString();
+  if (status.IsCorruption()) return DamagedIn(directory, DamagedFiles(directory), text);
   if (status.IsIOError() && IsLockError(text))
     return Conflict("the data directory " + directory + " is in use by another process");
   // RocksDB reports a missing file as an I/O error; one that the manifest names is lost data.
@@ -181,6 +189,8 @@ Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& opti
   std::unique_ptr<Database> database(new Database(options, platform, logger));
   if (*state == DirectoryState::kDatabase) {
     if (Status status = database->CheckFormat(options.directory); !status.ok()) return status;
+    const std::vector<std::string> damaged = LogsWithDamagedEnds(options.directory);
+    if (!damaged.empty()) return DamagedIn(options.directory, damaged, "the length of a record is wrong");
   } else if (Status status = database->SyncParentOf(options.directory); !status.ok()) {
     return status;
   }
@@ -325,10 +335,42 @@ rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
   return options;
 }
 
+Status Database::Note(Status status, Family family, std::string_view key) {
+  if (status.code() != StatusCode::kCorruption || status.message().find(".sst") != std::string::npos)
+    return Note(std::move(status));
+  rocksdb::ColumnFamilyMetaData metadata;
+  db_->GetColumnFamilyMetaData(Handle(family), &metadata);
+  std::string place;
+  for (const rocksdb::LevelMetaData& level : metadata.levels) {
+    for (const rocksdb::SstFileMetaData& file : level.files) {
+      if (key < file.smallestkey || key > file.largestkey) continue;
+      const std::string name = std::filesystem::path(file.name).filename();
+      place += (place.empty() ? " (its place: " : ", ") + name;
+      if (file.oldest_blob_file_number == 0) continue;
+      const std::string number = std::to_string(file.oldest_blob_file_number);
+      place += " and " + std::string(6 - std::min<size_t>(number.size(), 6), '0') + number + ".blob or a later one";
+    }
+  }
+  if (!place.empty()) status = Corruption(status.message() + place + ")");
+  return Note(std::move(status));
+}
+
+Status Database::Note(Status status) {
+  if (status.code() != StatusCode::kCorruption) return status;
+  const std::lock_guard lock(damage_mu_);
+  if (damage_.ok()) damage_ = status;
+  return status;
+}
+
+Status Database::damage() {
+  const std::lock_guard lock(damage_mu_);
+  return damage_;
+}
+
 Result<bool> Database::Get(Family family, std::string_view key, rocksdb::PinnableSlice* value) {
   const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), Handle(family), AsSlice(key), value);
   if (status.IsNotFound()) return false;
-  if (!status.ok()) return FromRocks(status, "reading the store");
+  if (!status.ok()) return Note(FromRocks(status, "reading the store"), family, key);
   return true;
 }
 
@@ -355,7 +397,7 @@ Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {
     }
   }
   write_failing_.store(!status.ok());
-  return FromRocks(status, "writing the store");
+  return Note(FromRocks(status, "writing the store"));
 }
 
 bool Database::DiskTakesWrites() {

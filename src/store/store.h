@@ -225,7 +225,8 @@ class Store {
   // For the end: cleanups, backups and verifications under way stop early and return Unavailable, and so do later ones.
   virtual void Interrupt() = 0;
 
-  // OK if claims could be written now; else why not.
+  // OK if claims could be written now; else why not. Corruption once any call has met damage, until the store is opened
+  // again: what else is damaged nobody knows.
   virtual Status CheckWritable() = 0;
 
   // Nothing: the store was not restored, or that is long ago.
