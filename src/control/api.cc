@@ -132,8 +132,8 @@ std::string ControlApi::ReasonNotReady() {
   const Status status = parts_.store.CheckWritable();
   if (status.ok()) return {};
   parts_.logger.Log(LogLevel::kWarn, LogEvent::kError, "error in idempotency store", {{"reason", status.message()}});
-  return status.code() == StatusCode::kNoSpace ? "the disk of the store is full or nearly so"
-                                               : "the store cannot be written";
+  if (status.code() == StatusCode::kNoSpace) return "the disk of the store is full or nearly so";
+  return status.code() == StatusCode::kCorruption ? "the store is damaged" : "the store cannot be written";
 }
 
 // However often readiness is asked for, the application sees one connection a second.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "store/expiry_properties.h"
@@ -25,7 +26,10 @@ bool IsDue(const rocksdb::TableProperties& properties, int64_t cutoff_ms, double
   if (property == properties.user_collected_properties.end() ||
       !ExpiryHistogram::Decode(property->second, &histogram) || !histogram.AnyExpiredBy(cutoff_ms))
     return false;
-  return share_min == 0 || histogram.ShareExpiredBy(cutoff_ms) >= share_min;
+  if (share_min == 0) return true;
+  const double share = histogram.ShareExpiredBy(cutoff_ms);
+  const double soon = histogram.ShareExpiredBy(cutoff_ms + Compactor::kWorthWaitingMs);
+  return share >= Compactor::kNearlyAllShare || (share >= share_min && soon < Compactor::kNearlyAllShare);
 }
 
 // A background compaction may hold the file, or have replaced it since it was found. Another pass finds what it left.
@@ -48,24 +52,22 @@ uint64_t Compactor::LiveBytes() {
 }
 
 Status Compactor::RunFamily(Family family, int64_t cutoff_ms, double share_min) {
-  if (family == Family::kExpiry || family == Family::kBodies) {
+  // Not the tables of bodies, though their keys begin with the time, too: what a blob file still holds is only known of
+  // those that a compaction took out of it, and a file of which nothing is known stays until all older ones are gone.
+  // Their tables hold references, so that compacting them costs little.
+  if (family == Family::kExpiry) {
     if (Status status = DropHead(family, cutoff_ms); !status.ok()) return status;
   }
   for (int pass = 0; pass < kPassesMax; ++pass) {
     Result<std::vector<Candidate>> candidates = FindCandidates(family, cutoff_ms, share_min);
     if (!candidates.ok()) return candidates.status();
-    if (candidates->empty()) return OkStatus();
-    // Bodies that still live share blob files with those that do not; an explicit cleanup moves them out.
-    if (family == Family::kBodies && share_min == 0) {
-      if (Status status = CollectBlobs(cutoff_ms); !status.ok()) return status;
-      continue;
-    }
+    if (candidates->empty()) break;
     for (const Candidate& candidate : *candidates) {
       if (stop_.load()) return OkStatus();
       if (Status status = Compact(family, candidate); !status.ok()) return status;
     }
   }
-  return OkStatus();
+  return family == Family::kBodies ? CollectBlobs(std::max(share_min, kGarbageShareMin)) : OkStatus();
 }
 
 // Families whose keys begin with the time: files that lie wholly before the cutoff go without being read.
@@ -109,24 +111,51 @@ int Compactor::LevelBelow(Family family, int level) {
 Status Compactor::Compact(Family family, const Candidate& candidate) {
   rocksdb::CompactionOptions options;
   options.compression = rocksdb::kDisableCompressionOption;  // that is: as the family says
-  options.output_file_size_limit = 16 << 20;
+  options.output_file_size_limit = TableBytesMax(family);
+  rocksdb::CompactionJobInfo done;
   const rocksdb::Status status = database_.db().CompactFiles(options, database_.Handle(family), {candidate.file},
-                                                             LevelBelow(family, candidate.level));
+                                                             LevelBelow(family, candidate.level), -1, nullptr, &done);
+  if (status.ok()) rewritten_ += done.stats.num_output_records;
   return IsTaken(status) ? OkStatus() : FromRocks(status, "compacting expired files");
 }
 
-Status Compactor::CollectBlobs(int64_t cutoff_ms) {
-  const std::string limit = TimeBound(cutoff_ms + 1);
-  const rocksdb::Slice limit_slice(limit);
+// Bodies that still live move out of blob files that they share with many that do not. A table tells the oldest of the
+// blob files that it refers to, so that one pass finds what the one before has left.
+Status Compactor::CollectBlobs(double share_min) {
+  for (int pass = 0; pass < kPassesMax; ++pass) {
+    rocksdb::ColumnFamilyMetaData metadata;
+    database_.db().GetColumnFamilyMetaData(database_.Handle(Family::kBodies), &metadata);
+    std::set<uint64_t> wasteful;
+    for (const rocksdb::BlobMetaData& blobs : metadata.blob_files) {
+      const auto garbage = static_cast<double>(blobs.garbage_blob_bytes);
+      if (garbage > 0 && garbage >= share_min * static_cast<double>(blobs.total_blob_bytes))
+        wasteful.insert(blobs.blob_file_number);
+    }
+    bool found = false;
+    for (const rocksdb::LevelMetaData& level : metadata.levels) {
+      for (const rocksdb::SstFileMetaData& file : level.files) {
+        if (wasteful.count(file.oldest_blob_file_number) == 0) continue;
+        if (stop_.load()) return OkStatus();
+        found = true;
+        if (Status status = Relocate(file.smallestkey, file.largestkey); !status.ok()) return status;
+      }
+    }
+    if (!found) return OkStatus();
+  }
+  return OkStatus();
+}
+
+Status Compactor::Relocate(const std::string& first, const std::string& last) {
+  const rocksdb::Slice begin(first);
+  const rocksdb::Slice end(last);
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
   options.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
   options.blob_garbage_collection_age_cutoff = 1.0;
   options.canceled = &stop_;
-  const rocksdb::Status status =
-      database_.db().CompactRange(options, database_.Handle(Family::kBodies), nullptr, &limit_slice);
-  return IsTaken(status) ? OkStatus() : FromRocks(status, "compacting expired bodies");
+  const rocksdb::Status status = database_.db().CompactRange(options, database_.Handle(Family::kBodies), &begin, &end);
+  return IsTaken(status) ? OkStatus() : FromRocks(status, "moving bodies out of expired files");
 }
 
 }  // namespace oncegate::store

@@ -19,17 +19,25 @@ class Compactor {
   // it if the share is 0. REQUIRES: the filter's cutoff is at least `cutoff_ms`.
   Status Run(int64_t cutoff_ms, double share_min);
 
+  // Entries that had not expired and were written again.
+  [[nodiscard]] uint64_t rewritten() const { return rewritten_; }
+
   // What table and blob files in use take up.
   uint64_t LiveBytes();
 
   // Files of which at least this share has expired are rewritten by periodic cleanups: what is expired is at least as
-  // much as what has to be written again, so that every byte is rewritten about once more in its life.
+  // much as what has to be written again. Unless nearly all of the file expires within the time that is worth waiting
+  // for: then it goes whole, and nothing is written again.
   static constexpr double kPeriodicShareMin = 0.5;
+  static constexpr double kNearlyAllShare = 0.95;
+  static constexpr int64_t kWorthWaitingMs = 3'600'000;
 
  private:
   // A file may come through another level before it is at the bottom; more passes would only meet files that a
   // background compaction holds.
   static constexpr int kPassesMax = 4;
+  // Less garbage than this in a blob file is left there, whoever asks: its live bodies would have to be written again.
+  static constexpr double kGarbageShareMin = 0.25;
 
   struct Candidate {
     std::string file;
@@ -40,11 +48,13 @@ class Compactor {
   Status DropHead(Family family, int64_t cutoff_ms);
   Result<std::vector<Candidate>> FindCandidates(Family family, int64_t cutoff_ms, double share_min);
   Status Compact(Family family, const Candidate& candidate);
-  Status CollectBlobs(int64_t cutoff_ms);
+  Status CollectBlobs(double share_min);
+  Status Relocate(const std::string& first, const std::string& last);
   int LevelBelow(Family family, int level);
 
   Database& database_;
   std::atomic<bool>& stop_;
+  uint64_t rewritten_ = 0;
 };
 
 }  // namespace oncegate::store

@@ -39,6 +39,9 @@ inline constexpr std::string_view kRemovedUntilKey = "oncegate.removed_until";  
 inline constexpr std::string_view kRestoredKey = "oncegate.restored";           // RestoredMark; none: not restored
 inline constexpr std::string_view kTypePrefix = "oncegate.type/";               // + id:u32 -> name
 
+// How large a table file of the family gets.
+uint64_t TableBytesMax(Family family);
+
 inline rocksdb::Slice AsSlice(std::string_view bytes) {
   return {bytes.data(), bytes.size()};
 }
@@ -71,6 +74,14 @@ class Database {
 
   // The stored time that was saved last; 0: none was.
   Result<int64_t> SavedTimeMs();
+
+  // Remembers that something read was not what was written: the first of these, until the database goes. Statuses other
+  // than Corruption are left alone. Returns `status`.
+  Status Note(Status status);
+  // The same for what was read under a key; adds the files that may hold it, unless one is named already.
+  Status Note(Status status, Family family, std::string_view key);
+  // What was remembered; OK if nothing.
+  Status damage();
 
   // Writes all of it or nothing, as durably as the store was opened to be. After a failure of the disk RocksDB refuses
   // writes: it is then asked to resume, at most once in kResumeIntervalMs, and the write is tried once more.
@@ -123,6 +134,8 @@ class Database {
   Status reopen_status_;  // why it is only open for reading
   std::atomic<bool> write_failing_{false};
   std::atomic<bool> write_failed_{false};  // some write since it was opened
+  std::mutex damage_mu_;
+  Status damage_;  // guarded by damage_mu_
   std::mutex resume_mu_;
   std::optional<int64_t> resumed_at_ms_;  // guarded by resume_mu_
 };

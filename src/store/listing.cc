@@ -106,7 +106,7 @@ Status RocksDbStore::ListIndex(const ListQuery& query, RecordPage* page) {
     place = AsView(range->key()).substr(prefix.size());
     if (Status status = Visit(query, place, AsView(range->value()), page); !status.ok()) return status;
   }
-  return FromRocks(range->status(), "listing records");
+  return database_->Note(FromRocks(range->status(), "listing records"));
 }
 
 Result<bool> RocksDbStore::ListOpen(const ListQuery& query, RecordPage* page) {
@@ -123,7 +123,7 @@ Result<bool> RocksDbStore::ListOpen(const ListQuery& query, RecordPage* page) {
     if (query.MayMatch(key, summary) && (query.before.empty() || place < query.before))
       places.emplace_back(std::move(place), range->value().ToString());
   }
-  if (!range->status().ok()) return FromRocks(range->status(), "listing records");
+  if (!range->status().ok()) return database_->Note(FromRocks(range->status(), "listing records"));
   std::sort(places.begin(), places.end(), std::greater<>());
   for (size_t i = 0; i < places.size(); ++i) {
     if (page->records.size() == query.limit) {

@@ -116,7 +116,7 @@ Status RocksDbStore::CountExpiring(const rocksdb::Snapshot* snapshot) {
       return Corruption("an entry of the index of expiry times cannot be read");
     counts_.Add(key, +1);
   }
-  return FromRocks(range->status(), "counting records");
+  return database_->Note(FromRocks(range->status(), "counting records"));
 }
 
 void RocksDbStore::CountInBackground(const rocksdb::Snapshot* snapshot) {

@@ -60,7 +60,8 @@ Result<RocksDbStore::Found> RocksDbStore::Load(const ScopedKey& key, RecordParts
   if (!found.ok()) return found.status();
   if (!*found) return Found();
   Found stored(std::in_place);
-  if (Status status = DecodeRecord(key, AsView(value), parts, &*stored); !status.ok()) return status;
+  if (Status status = DecodeRecord(key, AsView(value), parts, &*stored); !status.ok())
+    return database_->Note(std::move(status), Family::kRecords, key.bytes());
   return stored;
 }
 
@@ -109,7 +110,7 @@ Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordPart
     if (!status.ok()) return status;
     return std::optional<Record>(std::move((*found)->record));
   }
-  return status;
+  return database_->Note(status);
 }
 
 Status RocksDbStore::CheckSpace() {
@@ -134,6 +135,7 @@ Status RocksDbStore::CheckWritable() {
   const Access access(*this);
   if (!access.status().ok()) return access.status();
   if (database_->read_only()) return Unavailable("the store was opened for reading only");
+  if (Status status = database_->damage(); !status.ok()) return status;
   if (Status status = CheckSpace(); !status.ok()) return status;
   // Whether a store that failed works again shows only when something is written.
   return database_->write_failing() ? SaveTime() : OkStatus();

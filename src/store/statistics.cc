@@ -21,7 +21,7 @@ Result<std::vector<CountKey>> RocksDbStore::LastSecond(int64_t until_ms) {
     if (!CountKeyOfEntry(AsView(range->key()), AsView(range->value()), &keys.emplace_back()))
       return Corruption("an entry of the index of expiry times cannot be read");
   }
-  if (!range->status().ok()) return FromRocks(range->status(), "reading the index of expiry times");
+  if (!range->status().ok()) return database_->Note(FromRocks(range->status(), "reading the index of expiry times"));
   return keys;
 }
 

@@ -95,6 +95,7 @@ struct StoreStats {
 
 struct CleanupReport {
   uint64_t removed = 0;
+  uint64_t rewritten = 0;  // entries of records and indexes that had not expired, but stood among those that had
   uint64_t bytes_reclaimed = 0;
   int64_t duration_ms = 0;
 };
@@ -103,6 +104,7 @@ struct CleanupTotals {
   int64_t last_run_at_ms = 0;  // stored time; 0: never since the start
   uint64_t runs = 0;
   uint64_t removed_total = 0;
+  uint64_t rewritten_total = 0;
   uint64_t bytes_reclaimed_total = 0;
   std::string last_error;  // empty: the last run succeeded
 };
@@ -223,7 +225,8 @@ class Store {
   // For the end: cleanups, backups and verifications under way stop early and return Unavailable, and so do later ones.
   virtual void Interrupt() = 0;
 
-  // OK if claims could be written now; else why not.
+  // OK if claims could be written now; else why not. Corruption once any call has met damage, until the store is opened
+  // again: what else is damaged nobody knows.
   virtual Status CheckWritable() = 0;
 
   // Nothing: the store was not restored, or that is long ago.

@@ -156,6 +156,11 @@ TEST_F(ApiTest, IsNotReadyWhileTheStoreCannotWriteOrTheServerDrains) {
   EXPECT_EQ(answer.body,
             R"({"status":"not ready","reason":"the disk of the store is full or nearly so","upstream":"none"})");
   store_.fail_claims = false;
+  store_.damaged = true;
+  answer = Ask("GET", "/readyz");
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.body, R"({"status":"not ready","reason":"the store is damaged","upstream":"none"})");
+  store_.damaged = false;
   api().StartDraining();
   answer = Ask("GET", "/readyz");
   EXPECT_EQ(answer.status, 503);

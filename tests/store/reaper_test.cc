@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <thread>
 
 #include "store_fixture.h"
@@ -11,12 +12,14 @@ namespace {
 
 class ReaperTest : public StoreFixture {
  protected:
-  // Completes so many keys, of which one in `one_in` expires in an hour and the others in thirty days.
+  // Completes so many keys, of which one in `one_in` expires in an hour and the others after ttl_ms_.
   void Fill(int count, int one_in) {
     for (int i = 0; i < count; ++i) {
       ClaimRequest claim = ClaimOf("k" + std::to_string(i));
-      claim.ttl_ms = i % one_in == 0 ? kHourMs : 30 * kDayMs;
-      ClaimAndComplete(claim, Answer(std::string(1000, static_cast<char>('a' + i % 26))));
+      claim.ttl_ms = i % one_in == 0 ? kHourMs : ttl_ms_;
+      std::string body(1000, '\0');
+      for (char& c : body) c = static_cast<char>('a' + random_() % 26);  // so that it does not shrink to nothing
+      ClaimAndComplete(claim, Answer(body));
     }
   }
   // Opens the store with its reaper awake every millisecond; opening writes what the log held to table files.
@@ -33,6 +36,9 @@ class ReaperTest : public StoreFixture {
       std::this_thread::yield();
     }
   }
+  int64_t ttl_ms_ = 30 * kDayMs;
+  std::mt19937 random_{5};  // NOLINT(cert-msc51-cpp): the same bodies every time
+
   // The largest table file: that of the records.
   std::string RecordsTable() {
     std::string largest;
@@ -58,6 +64,7 @@ TEST_F(ReaperTest, RewritesFilesOfWhichMostHasExpired) {
   EXPECT_EQ(totals.last_error, "");
   EXPECT_EQ(totals.removed_total, 2000U);
   EXPECT_GT(totals.bytes_reclaimed_total, 0U);
+  EXPECT_EQ(totals.rewritten_total, 0U) << "everything has expired: nothing is to be kept";
   EXPECT_EQ(ExactStats().expired, 0U);
   EXPECT_LT(ExactStats().disk_bytes, bytes_before / 2);
   EXPECT_FALSE(std::filesystem::exists(table));
@@ -72,6 +79,37 @@ TEST_F(ReaperTest, LeavesFilesAloneOfWhichLittleHasExpired) {
   EXPECT_EQ(store_->Cleanups().removed_total, 200U);
   EXPECT_TRUE(std::filesystem::exists(table));
   EXPECT_EQ(ExactStats().active, 1800U);
+}
+
+// Half has expired, and the rest will have within the hour.
+TEST_F(ReaperTest, WaitsForFilesThatSoonGoWhole) {
+  ttl_ms_ = kHourMs + kHourMs / 2;
+  Fill(2000, 2);
+  WakeReaper();
+  const std::string table = RecordsTable();
+  clock_.Advance(kHourMs + kHourMs / 4);
+  WaitForRun();
+  EXPECT_EQ(store_->Cleanups().removed_total, 1000U);
+  EXPECT_TRUE(std::filesystem::exists(table));
+  clock_.Advance(kHourMs);
+  WaitForRun();
+  EXPECT_EQ(store_->Cleanups().removed_total, 2000U);
+  EXPECT_EQ(store_->Cleanups().rewritten_total, 0U);
+  EXPECT_FALSE(std::filesystem::exists(table));
+}
+
+// Half has expired, and the rest lives on for weeks.
+TEST_F(ReaperTest, RewritesFilesOfWhichHalfLivesLong) {
+  Fill(2000, 2);
+  WakeReaper();
+  const std::string table = RecordsTable();
+  clock_.Advance(2 * kHourMs);
+  WaitForRun();
+  EXPECT_FALSE(std::filesystem::exists(table));
+  // Of each: its record and its entries in `created` and `expiry`.
+  EXPECT_GE(store_->Cleanups().rewritten_total, 1000U);
+  EXPECT_LE(store_->Cleanups().rewritten_total, 3000U);
+  EXPECT_EQ(ExactStats().active, 1000U);
 }
 
 }  // namespace

@@ -182,7 +182,10 @@ class FakeStore final : public Store {
   }
   void Interrupt() override {}
   [[nodiscard]] std::optional<RestoredState> Restored() const override { return restored; }
-  Status CheckWritable() override { return fail_claims ? NoSpace("claims fail") : OkStatus(); }
+  Status CheckWritable() override {
+    if (damaged) return Corruption("the record is damaged");
+    return fail_claims ? NoSpace("claims fail") : OkStatus();
+  }
 
  private:
   std::optional<Record> Find(const ScopedKey& key) const {
