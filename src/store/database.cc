@@ -311,8 +311,8 @@ rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
   // The indexes by time are only scanned.
   if (IsLookedUpByKey(family)) table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.cache_index_and_filter_blocks = true;
-  // In pieces. The index of one table of records is a MiB, which is a third of one of the cache's shards: a few hot ones
-  // in a shard would displace each other, and every read would read one whole.
+  // In pieces. The index of one table of records is a MiB, which is a third of one of the cache's shards: a few hot
+  // ones in a shard would displace each other, and every read would read one whole.
   table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
   table.partition_filters = true;
   table.pin_l0_filter_and_index_blocks_in_cache = true;
