@@ -1,7 +1,7 @@
 // A load generator for one machine: kept-alive connections on one thread, HTTP or Redis, closed loop or fixed rate.
 //
 // usage: compare_load PORT [--connections N] [--seconds S] [--warmup S] [--keys N | --fresh PREFIX] [--body BYTES]
-//                     [--rate N] [--tls] [--redis] [--expect TEXT]
+//                     [--count N] [--rate N] [--tls] [--redis] [--expect TEXT]
 //
 // Closed loop: each connection asks, waits and asks again. With --rate requests are due at fixed times, and latency
 // counts from when they were due, so that a server that stalls cannot hide it by slowing its clients down.
@@ -37,7 +37,8 @@ struct Options {
   size_t keys = 10'000;
   std::string fresh;  // not empty: every request has a key of its own, which begins with this
   size_t body = 500;
-  double rate = 0;  // 0: closed loop
+  size_t count = 0;  // not 0: ends after so many requests instead of after a time, and counts all of them
+  double rate = 0;   // 0: closed loop
   bool tls = false;
   bool redis = false;
   std::string expect;  // has to stand in every answer
@@ -70,6 +71,8 @@ Options ReadOptions(int argc, char** argv) {
       options.fresh = value();
     else if (flag == "--body")
       options.body = std::strtoul(value(), nullptr, 10);
+    else if (flag == "--count")
+      options.count = std::strtoul(value(), nullptr, 10);
     else if (flag == "--rate")
       options.rate = std::strtod(value(), nullptr);
     else if (flag == "--tls")
@@ -175,11 +178,12 @@ class Load {
 
   void Run() {
     const int64_t start = NowNs();
-    measure_from_ = start + static_cast<int64_t>(options_.warmup * 1e9);
-    const int64_t end = measure_from_ + static_cast<int64_t>(options_.seconds * 1e9);
+    const bool counted = options_.count > 0;
+    measure_from_ = start + (counted ? 0 : static_cast<int64_t>(options_.warmup * 1e9));
+    const int64_t end = counted ? INT64_MAX : measure_from_ + static_cast<int64_t>(options_.seconds * 1e9);
     next_due_ = start;
     std::vector<epoll_event> events(1024);
-    for (int64_t now = start; now < end; now = NowNs()) {
+    for (int64_t now = start; now < end && !(counted && latencies_.size() == options_.count); now = NowNs()) {
       SendDue(now, end);
       // At a fixed rate it polls: waking up late would be counted against the server.
       const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), options_.rate > 0 ? 0 : 100);
@@ -206,7 +210,8 @@ class Load {
 
  private:
   void SendDue(int64_t now, int64_t end) {
-    while (!idle_.empty() && (options_.rate <= 0 || next_due_ <= now) && now < end) {
+    while (!idle_.empty() && (options_.rate <= 0 || next_due_ <= now) && now < end &&
+           (options_.count == 0 || next_key_ < options_.count)) {
       Client* client = idle_.front();
       idle_.pop_front();
       client->Send(NextRequest(), options_.rate > 0 ? next_due_ : NowNs());
