@@ -180,7 +180,9 @@ void Listener::Stop() {
 void Listener::WatchConnections() {
   std::array<epoll_event, 128> events{};
   while (true) {
-    const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), kSweepIntervalMs);
+    // Without a client there is nothing to sweep, and nothing that has to wake up for it.
+    const int wait_ms = HasConnections() || accept_again_ms_ != 0 ? kSweepIntervalMs : -1;
+    const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), wait_ms);
     for (int i = 0; i < count; ++i) {
       const int fd = events[static_cast<size_t>(i)].data.fd;
       if (fd == stop_fd_) return;
@@ -197,6 +199,11 @@ void Listener::WatchConnections() {
       WatchListener(EPOLLIN);
     }
   }
+}
+
+bool Listener::HasConnections() {
+  const std::lock_guard lock(mutex_);
+  return connections_ > 0;
 }
 
 void Listener::AcceptAll() {

@@ -76,6 +76,7 @@ class Listener {
   Listener(const ListenerOptions& options, const Clock& clock, Logger& logger, int listen_fd);
 
   void WatchConnections();
+  bool HasConnections();
   void AcceptAll();
   void WatchListener(uint32_t events);
   void Admit(int fd);

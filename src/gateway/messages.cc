@@ -155,6 +155,10 @@ Reply ReplayOf(StoredResponse response) {
   reply.status = response.status;
   reply.head = std::move(response.head);
   reply.body = std::move(response.body);
+  // Room for all that is yet to come behind it, so that it grows once: two fields here, the connection's, a short body.
+  constexpr size_t kMoreFieldsBytes = 128;
+  constexpr size_t kShortBodyBytes = 4096;
+  reply.head.reserve(reply.head.size() + kMoreFieldsBytes + std::min(reply.body.size(), kShortBodyBytes));
   AppendField(kReplayedField, "true", &reply.head);
   AppendField(kOutcomeField, Outcome(Outcome::kReplayed).name(), &reply.head);
   return reply;

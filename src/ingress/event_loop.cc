@@ -180,17 +180,22 @@ void EventLoop::After(Connection& connection, bool alive) {
     waiting_turn_.push_back(connection.id());
   const Awaits awaits = alive ? connection.awaits() : Awaits::kCount;
   if (alive && slot.awaits == awaits && slot.progress == connection.progress()) return;
-  if (slot.awaits != Awaits::kCount) deadlines_[static_cast<size_t>(slot.awaits)].erase(slot.position);
   if (!alive) {
+    if (slot.awaits != Awaits::kCount) deadlines_[static_cast<size_t>(slot.awaits)].erase(slot.position);
     connections_.erase(connection.id());
     connection_count_.fetch_sub(1);
     return;
   }
   auto& list = deadlines_[static_cast<size_t>(awaits)];
+  if (slot.awaits == Awaits::kCount) {
+    slot.position = list.insert(list.end(), &connection);
+  } else {
+    // The same node: every answer comes by here, and need not allocate for it.
+    list.splice(list.end(), deadlines_[static_cast<size_t>(slot.awaits)], slot.position);
+  }
   slot.awaits = awaits;
   slot.progress = connection.progress();
   slot.deadline_ms = services_.now_ms + DurationOf(awaits);
-  slot.position = list.insert(list.end(), &connection);
 }
 
 // Those that had to stop in the middle of their work go on, once each; handshakes a few at a time, in order.

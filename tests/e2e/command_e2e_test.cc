@@ -169,8 +169,9 @@ TEST_F(CommandE2e, EveryBadFlagValueIsOneClearLine) {
       {"--control-token-file", "/no/such/file"},
       {"--provider", "stripe"},  // not built yet: unknown, never silently ignored
       {"--tls-cert", "x"},
-      {"--rate-limit", "fast"},
-      {"--trusted-proxy", "x"},
+      {"--rate-limit", "5"},
+      {"--rate-burst", "5"},
+      {"--trusted-proxy", "10.0.0.1/8"},
       {"--restored", "maybe"},
       {"stray"},
   };

@@ -13,18 +13,27 @@
 #include "tests/e2e/counting_app.h"
 #include "tests/e2e/process.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/tls_client.h"
 
 namespace oncegate {
 namespace {
 
-class GatewayE2e : public testing::Test {
+// The parameter: whether the gateway speaks TLS.
+class GatewayE2e : public testing::TestWithParam<bool> {
  protected:
-  void Serve(std::vector<std::string> flags = {}) {
-    flags.insert(flags.end(), {"--upstream", app_.url(), "--data-dir", dir_ / "data"});
+  void Serve(std::vector<std::string> flags = {}) { ServeBefore(app_.url(), std::move(flags)); }
+  void ServeBefore(const std::string& application, std::vector<std::string> flags = {}) {
+    flags.insert(flags.end(), {"--upstream", application, "--data-dir", dir_ / "data"});
+    if (GetParam()) {
+      flags.insert(flags.end(),
+                   {"--tls-cert", certificates_.certificate_file(), "--tls-key", certificates_.key_file()});
+    }
     server_ = std::make_unique<ServeProcess>(flags);
     ASSERT_TRUE(server_->listening()) << server_->Err();
   }
-  [[nodiscard]] RawClient Connect() const { return RawClient(server_->gateway_port()); }
+  [[nodiscard]] RawClient Connect() const {
+    return RawClient(server_->gateway_port(), GetParam() ? certificates_.client().With() : nullptr);
+  }
 
   static std::string PostOf(const std::string& key, const std::string& what = {}, const std::string& body = "{}") {
     return "POST /webhook HTTP/1.1\r\nHost: app\r\nIdempotency-Key: " + key + "\r\n" +
@@ -47,12 +56,16 @@ class GatewayE2e : public testing::Test {
     return result.out.substr(at + name.size(), result.out.find('"', at + name.size()) - at - name.size());
   }
 
+  const TestCertificates certificates_;
   TempDir dir_;
   CountingApp app_;
   std::unique_ptr<ServeProcess> server_;
 };
 
-TEST_F(GatewayE2e, TwoHundredConcurrentDuplicatesExecuteOnce) {
+INSTANTIATE_TEST_SUITE_P(Over, GatewayE2e, testing::Bool(),
+                         [](const auto& over) { return over.param ? "Tls" : "Plain"; });
+
+TEST_P(GatewayE2e, TwoHundredConcurrentDuplicatesExecuteOnce) {
   Serve();
   std::vector<RawClient> clients;
   for (int i = 0; i < 200; ++i) {
@@ -71,7 +84,7 @@ TEST_F(GatewayE2e, TwoHundredConcurrentDuplicatesExecuteOnce) {
   EXPECT_EQ(app_.Executions("evt_1"), 1);
 }
 
-TEST_F(GatewayE2e, AThousandWaitersOnOneKeyDoNotDelayAnother) {
+TEST_P(GatewayE2e, AThousandWaitersOnOneKeyDoNotDelayAnother) {
   Serve({"--max-in-flight", "1100", "--in-flight-wait", "20s"});
   std::vector<RawClient> waiters;
   for (int i = 0; i < 1000; ++i) {
@@ -86,7 +99,7 @@ TEST_F(GatewayE2e, AThousandWaitersOnOneKeyDoNotDelayAnother) {
   EXPECT_EQ(app_.Executions("slow"), 1);
 }
 
-TEST_F(GatewayE2e, AClientThatHangsUpGetsTheStoredAnswerOnItsRetry) {
+TEST_P(GatewayE2e, AClientThatHangsUpGetsTheStoredAnswerOnItsRetry) {
   Serve();
   RawClient impatient = Connect();
   impatient.Send(PostOf("evt_1", "hold"));
@@ -101,7 +114,7 @@ TEST_F(GatewayE2e, AClientThatHangsUpGetsTheStoredAnswerOnItsRetry) {
   EXPECT_EQ(app_.Executions("evt_1"), 1);
 }
 
-TEST_F(GatewayE2e, WebhookModeRetriesFailuresAndApiModeReplaysThem) {
+TEST_P(GatewayE2e, WebhookModeRetriesFailuresAndApiModeReplaysThem) {
   Serve();
   EXPECT_EQ(Verdict("evt_1", "status=500"), "500 executed");
   EXPECT_EQ(Verdict("evt_1", "status=500"), "500 executed");
@@ -113,14 +126,13 @@ TEST_F(GatewayE2e, WebhookModeRetriesFailuresAndApiModeReplaysThem) {
   EXPECT_EQ(app_.Executions("evt_2"), 1);
 }
 
-TEST_F(GatewayE2e, AnUpstreamThatIsDownReleasesTheKey) {
+TEST_P(GatewayE2e, AnUpstreamThatIsDownReleasesTheKey) {
   std::string nobody;
   {
     const CountingApp gone;
     nobody = gone.url();
   }
-  server_ = std::make_unique<ServeProcess>(std::vector<std::string>{"--upstream", nobody, "--data-dir", dir_ / "data"});
-  ASSERT_TRUE(server_->listening()) << server_->Err();
+  ServeBefore(nobody);
   EXPECT_EQ(Verdict("evt_1"), "502 upstream-unreachable");
   EXPECT_EQ(State("evt_1"), "(none)");
   RawClient control(server_->control_port());
@@ -130,7 +142,7 @@ TEST_F(GatewayE2e, AnUpstreamThatIsDownReleasesTheKey) {
   EXPECT_NE(ready.body.find("unreachable"), std::string::npos) << ready.body;
 }
 
-TEST_F(GatewayE2e, AnUpstreamThatReadsAndClosesHoldsTheKey) {
+TEST_P(GatewayE2e, AnUpstreamThatReadsAndClosesHoldsTheKey) {
   Serve();
   EXPECT_EQ(Verdict("evt_1", "hang-up"), "502 upstream-broken");
   EXPECT_EQ(State("evt_1"), "unknown");
@@ -138,7 +150,7 @@ TEST_F(GatewayE2e, AnUpstreamThatReadsAndClosesHoldsTheKey) {
   EXPECT_EQ(app_.Executions("evt_1"), 1);
 }
 
-TEST_F(GatewayE2e, ATimeoutHoldsTheKey) {
+TEST_P(GatewayE2e, ATimeoutHoldsTheKey) {
   Serve({"--upstream-timeout", "100ms"});
   EXPECT_EQ(Verdict("evt_1", "silent"), "504 upstream-timeout");
   EXPECT_EQ(State("evt_1"), "unknown");
@@ -146,7 +158,7 @@ TEST_F(GatewayE2e, ATimeoutHoldsTheKey) {
   EXPECT_EQ(app_.Executions("evt_1"), 1);
 }
 
-TEST_F(GatewayE2e, AReplayIsTheAnswerByteForByte) {
+TEST_P(GatewayE2e, AReplayIsTheAnswerByteForByte) {
   Serve();
   const RawAnswer first = Ask(PostOf("evt_1", "odd"));
   const RawAnswer replay = Ask(PostOf("evt_1", "odd"));
@@ -160,7 +172,7 @@ TEST_F(GatewayE2e, AReplayIsTheAnswerByteForByte) {
   EXPECT_EQ(replay.body.size(), 44U);
 }
 
-TEST_F(GatewayE2e, ARestartKeepsEverything) {
+TEST_P(GatewayE2e, ARestartKeepsEverything) {
   Serve();
   for (int i = 0; i < 50; ++i) EXPECT_EQ(Verdict("evt_" + std::to_string(i)), "200 executed");
   EXPECT_EQ(Verdict("held", "hang-up"), "502 upstream-broken");
@@ -171,7 +183,7 @@ TEST_F(GatewayE2e, ARestartKeepsEverything) {
   EXPECT_EQ(app_.Total(), 51);
 }
 
-TEST_F(GatewayE2e, WhatWasInProgressWhenItWasKilledIsUnknown) {
+TEST_P(GatewayE2e, WhatWasInProgressWhenItWasKilledIsUnknown) {
   Serve();
   EXPECT_EQ(Verdict("done"), "200 executed");
   RawClient client = Connect();
@@ -190,7 +202,7 @@ TEST_F(GatewayE2e, WhatWasInProgressWhenItWasKilledIsUnknown) {
   EXPECT_NE(app_.LastRequest("evt_1").find("\r\nOncegate-Attempt: 1\r\n"), std::string::npos);
 }
 
-TEST_F(GatewayE2e, SigtermFinishesWhatIsInFlight) {
+TEST_P(GatewayE2e, SigtermFinishesWhatIsInFlight) {
   Serve();
   RawClient client = Connect();
   client.Send(PostOf("evt_1", "hold"));
@@ -204,7 +216,7 @@ TEST_F(GatewayE2e, SigtermFinishesWhatIsInFlight) {
   EXPECT_EQ(Verdict("evt_1", "hold"), "200 replayed");
 }
 
-TEST_F(GatewayE2e, ASecondSigtermEndsAtOnce) {
+TEST_P(GatewayE2e, ASecondSigtermEndsAtOnce) {
   Serve();
   RawClient client = Connect();
   client.Send(PostOf("evt_1", "hold"));
@@ -217,7 +229,7 @@ TEST_F(GatewayE2e, ASecondSigtermEndsAtOnce) {
   EXPECT_EQ(Verdict("evt_1", "hold"), "409 outcome-unknown");
 }
 
-TEST_F(GatewayE2e, StatisticsEqualAFullScanAfterKillAndExpiry) {
+TEST_P(GatewayE2e, StatisticsEqualAFullScanAfterKillAndExpiry) {
   Serve({"--ttl", "1h", "--type-header", "X-Type"});
   for (int i = 0; i < 40; ++i) {
     EXPECT_EQ(Ask("POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k" + std::to_string(i) + "\r\nX-Type: t" +

@@ -96,7 +96,7 @@ bool ServeProcess::ReadAddresses() {
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       if (lines.eof()) break;  // not whole yet
-      if (line.starts_with("listening gateway http://")) gateway_port_ = RawClient::PortOf(line);
+      if (line.starts_with("listening gateway http")) gateway_port_ = RawClient::PortOf(line);
       if (line.starts_with("listening control http://")) control_port_ = RawClient::PortOf(line);
     }
   }

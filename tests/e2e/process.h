@@ -30,6 +30,7 @@ class ServeProcess {
   [[nodiscard]] uint16_t gateway_port() const { return gateway_port_; }
   [[nodiscard]] uint16_t control_port() const { return control_port_; }
   [[nodiscard]] std::string control_url() const;
+  [[nodiscard]] pid_t pid() const { return pid_; }
   // What it has written to standard error.
   [[nodiscard]] std::string Err() const;
 

@@ -279,6 +279,27 @@ TEST_P(IngressTest, ABrokenAnswerToHttp10IsAReset) {
   EXPECT_TRUE(client.was_reset());
 }
 
+TEST_P(IngressTest, AClientThatGoesInTheMiddleOfItsBodyLeavesNothing) {
+  Listen();
+  const std::string head =
+      "POST /webhook HTTP/1.1\r\nHost: app\r\nIdempotency-Key: a\r\nContent-Length: 1000000\r\n\r\n";
+  for (const bool orderly : {true, false}) {
+    RawClient client = Connect();
+    client.Send(head + std::string(500'000, 'x'));
+    while (memory_.used() < 400'000) std::this_thread::yield();
+    if (orderly) {
+      client.CloseSending();
+      EXPECT_TRUE(client.AtEnd());
+    } else {
+      client.Reset();
+    }
+    while (ingress_->connections() > 0) std::this_thread::yield();
+    EXPECT_EQ(memory_.used(), 0) << orderly;
+  }
+  EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 executed") << "the key was never claimed";
+  EXPECT_EQ(upstream_.executions(), 1U);
+}
+
 TEST_P(IngressTest, AClientThatHangsUpCancelsNothing) {
   Listen();
   RawClient client = Connect();

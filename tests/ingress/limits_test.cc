@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ingress/connection.h"
 #include "tests/http/rows.h"
 #include "tests/ingress/ingress_fixture.h"
 
@@ -109,6 +110,23 @@ TEST_F(LimitsTest, ATrustedProxysWordIsPassedOnAndAddedTo) {
     ASSERT_TRUE(record.ok() && record->has_value()) << key;
     EXPECT_EQ((**record).source_ip, rows[i].source) << rows[i].fields;
   }
+}
+
+TEST_F(LimitsTest, AClientThatDoesNotReadIsCutOffAndCostsNoMoreThanItsBound) {
+  Listen({.loops = 1});
+  upstream_.Answer(200, std::string(100'000, 'x'));
+  EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 executed");
+  RawClient sleeper = Connect();
+  std::string burst;
+  for (int i = 0; i < 500; ++i) burst += PostOf("a");
+  sleeper.Send(burst);
+  while (memory_.used() == 0) std::this_thread::yield();  // the kernel takes no more for it
+  EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 replayed") << "while the other sleeps";
+  EXPECT_LT(memory_.used(), 1 << 20) << "of 50 MB that it asked for";
+  time_.Advance(kWriteStallMs);
+  EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 replayed") << "which also wakes the loop";
+  while (ingress_->connections() > 0) std::this_thread::yield();
+  EXPECT_EQ(memory_.used(), 0);
 }
 
 // The table of tests/http, through a real socket: what is taken is answered in order, what is not is refused at its
