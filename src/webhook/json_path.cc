@@ -21,16 +21,17 @@ struct Parsers {
   ondemand::parser lazy;
 };
 
-using Visit = std::function<bool(const std::vector<uint32_t>& at, ondemand::value value)>;
+using Visit =
+    std::function<bool(const std::vector<uint32_t>& at, ondemand::value value, const ondemand::document& document)>;
 
 // Walks one path through a document. False: broken off, because the text is broken or the visitor had enough.
 class Walk {
  public:
-  Walk(const JsonPath& path, bool all_members, const Visit& visit)
-      : path_(path), all_members_(all_members), visit_(visit) {}
+  Walk(const JsonPath& path, bool all_members, ondemand::document& document, const Visit& visit)
+      : path_(path), all_members_(all_members), document_(document), visit_(visit) {}
 
   bool From(ondemand::value value, size_t part) {
-    if (part == path_.parts().size()) return visit_(at_, value);
+    if (part == path_.parts().size()) return visit_(at_, value, document_);
     ondemand::json_type type{};
     if (value.type().get(type) != simdjson::SUCCESS) return false;
     if (type == ondemand::json_type::object) return Object(value, part);
@@ -75,13 +76,15 @@ class Walk {
 
   bool Enter(ondemand::value value, size_t part, std::optional<uint32_t> index) {
     if (index) at_.push_back(*index);
-    const bool go_on = From(value, part + 1);
+    // A document that met what is not JSON has let go of its parser: going on with it would be a crash.
+    const bool go_on = From(value, part + 1) && document_.is_alive();
     if (index) at_.pop_back();
     return go_on;
   }
 
   const JsonPath& path_;
   const bool all_members_;
+  ondemand::document& document_;
   const Visit& visit_;
   std::vector<uint32_t> at_;
 };
@@ -102,7 +105,8 @@ std::optional<std::string> Scalar(ondemand::value value) {
   return std::nullopt;
 }
 
-JsonMatch MatchAt(const JsonPath& path, const std::vector<uint32_t>& at, ondemand::value value) {
+JsonMatch MatchAt(const JsonPath& path, const std::vector<uint32_t>& at, ondemand::value value,
+                  const ondemand::document& document) {
   JsonMatch match{at, {}};
   if (path.members().empty()) {
     match.values.push_back(Scalar(value));
@@ -121,6 +125,7 @@ JsonMatch MatchAt(const JsonPath& path, const std::vector<uint32_t>& at, ondeman
       match.values[i] = Scalar(field.value());
       break;
     }
+    if (!document.is_alive()) return match;
   }
   return match;
 }
@@ -140,7 +145,7 @@ bool WalkDocument(const simdjson::padded_string& text, Parsers& parsers, const J
   if (parsers.lazy.iterate(text).get(document) != simdjson::SUCCESS) return false;
   ondemand::value root;
   if (document.get_value().get(root) != simdjson::SUCCESS) return true;  // a scalar: no path leads into it
-  return Walk(path, all_members, visit).From(root, 0);
+  return Walk(path, all_members, document, visit).From(root, 0) && document.is_alive();
 }
 
 std::optional<std::vector<JsonMatches>> Find(std::string_view text, std::span<const JsonPath> paths, Parsers& parsers) {
@@ -148,9 +153,10 @@ std::optional<std::vector<JsonMatches>> Find(std::string_view text, std::span<co
   if (!IsWhole(padded, parsers)) return std::nullopt;
   std::vector<JsonMatches> all(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) {
-    const Visit visit = [&](const std::vector<uint32_t>& at, ondemand::value value) {
+    const Visit visit = [&](const std::vector<uint32_t>& at, ondemand::value value,
+                            const ondemand::document& document) {
       if (all[i].size() == kJsonMatchesMax) return false;
-      all[i].push_back(MatchAt(paths[i], at, value));
+      all[i].push_back(MatchAt(paths[i], at, value, document));
       return true;
     };
     if (!WalkDocument(padded, parsers, paths[i], false, visit)) return std::nullopt;
@@ -245,7 +251,7 @@ std::optional<std::string> RedactJson(std::string_view text, std::span<const Jso
   if (!IsWhole(padded, parsers)) return std::nullopt;
   std::vector<std::pair<size_t, size_t>> ranges;  // begin and end
   for (const JsonPath& path : paths) {
-    const Visit visit = [&](const std::vector<uint32_t>&, ondemand::value value) {
+    const Visit visit = [&](const std::vector<uint32_t>&, ondemand::value value, const ondemand::document&) {
       const std::string_view raw = RawBytes(value);
       if (raw.empty()) return false;
       const auto begin = static_cast<size_t>(raw.data() - padded.data());

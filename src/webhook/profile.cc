@@ -343,6 +343,7 @@ Result<Profile> ParseProfile(std::string_view json) {
     return InvalidArgument("it is not a JSON object");
   Profile profile;
   if (Status status = ProfileParser(&profile).Parse(root); !status.ok()) return status;
+  profile.json = json;
   return profile;
 }
 

@@ -139,6 +139,7 @@ struct Profile {
   bool empty_refusals = false;  // refusals have no body: the provider takes any for a failure
   bool replay_bodies = true;    // false: a replay has no body, because the provider would act on it once more
   std::optional<ProfileSample> sample;
+  std::string json;  // as it was read
 };
 
 inline constexpr size_t kProfileBytesMax = 64 * 1024;
