@@ -21,8 +21,7 @@ struct Parsers {
   ondemand::parser lazy;
 };
 
-using Visit =
-    std::function<bool(const std::vector<uint32_t>& at, ondemand::value value, const ondemand::document& document)>;
+using Visit = std::function<bool(const std::vector<uint32_t>& at, ondemand::value value, ondemand::document& document)>;
 
 // Walks one path through a document. False: broken off, because the text is broken or the visitor had enough.
 class Walk {
@@ -106,7 +105,7 @@ std::optional<std::string> Scalar(ondemand::value value) {
 }
 
 JsonMatch MatchAt(const JsonPath& path, const std::vector<uint32_t>& at, ondemand::value value,
-                  const ondemand::document& document) {
+                  ondemand::document& document) {
   JsonMatch match{at, {}};
   if (path.members().empty()) {
     match.values.push_back(Scalar(value));
@@ -153,8 +152,7 @@ std::optional<std::vector<JsonMatches>> Find(std::string_view text, std::span<co
   if (!IsWhole(padded, parsers)) return std::nullopt;
   std::vector<JsonMatches> all(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) {
-    const Visit visit = [&](const std::vector<uint32_t>& at, ondemand::value value,
-                            const ondemand::document& document) {
+    const Visit visit = [&](const std::vector<uint32_t>& at, ondemand::value value, ondemand::document& document) {
       if (all[i].size() == kJsonMatchesMax) return false;
       all[i].push_back(MatchAt(paths[i], at, value, document));
       return true;
@@ -251,7 +249,7 @@ std::optional<std::string> RedactJson(std::string_view text, std::span<const Jso
   if (!IsWhole(padded, parsers)) return std::nullopt;
   std::vector<std::pair<size_t, size_t>> ranges;  // begin and end
   for (const JsonPath& path : paths) {
-    const Visit visit = [&](const std::vector<uint32_t>&, ondemand::value value, const ondemand::document&) {
+    const Visit visit = [&](const std::vector<uint32_t>&, ondemand::value value, ondemand::document&) {
       const std::string_view raw = RawBytes(value);
       if (raw.empty()) return false;
       const auto begin = static_cast<size_t>(raw.data() - padded.data());
