@@ -26,11 +26,13 @@ constexpr Command kCommands[] = {
     {"verify", "", "check the store and its indexes", RunVerify},
     {"export", "", "print records as lines of JSON", RunExport},
     {"import", "FILE", "take over records from lines of JSON", RunImport},
+    {"providers", "[NAME]", "list the built-in provider profiles, or show one", RunProviders},
+    {"check", "[FILE]", "say what a saved webhook request's key is and whether its signature holds", RunCheck},
     {"version", "", "show version, build and library versions", RunVersion},
 };
 
 void PrintHelp(std::ostream& out) {
-  constexpr size_t kColumn = 16;
+  constexpr size_t kColumn = 20;
   out << "oncegate lets every webhook take effect once.\n\nUsage: oncegate COMMAND [FLAGS]\n\nCommands:\n";
   for (const Command& command : kCommands) {
     std::string title(command.name);

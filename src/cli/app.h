@@ -45,6 +45,8 @@ int RunRestore(const Arguments& arguments, const Console& console);
 int RunVerify(const Arguments& arguments, const Console& console);
 int RunExport(const Arguments& arguments, const Console& console);
 int RunImport(const Arguments& arguments, const Console& console);
+int RunProviders(const Arguments& arguments, const Console& console);
+int RunCheck(const Arguments& arguments, const Console& console);
 int RunVersion(const Arguments& arguments, const Console& console);
 
 }  // namespace oncegate::cli

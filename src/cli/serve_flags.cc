@@ -5,6 +5,7 @@
 
 #include "cli/flag_values.h"
 #include "cli/listener_flags.h"
+#include "cli/provider_flags.h"
 #include "core/key.h"
 #include "http/head.h"
 
@@ -367,7 +368,8 @@ Status CheckTogether(const GivenFlags& given, ServeOptions* options) {
 std::span<const ServeFlag> ServeFlags() {
   static const std::vector<ServeFlag> all = [] {
     std::vector<ServeFlag> flags(std::begin(kServeFlags), std::end(kServeFlags));
-    for (const std::span<const ServeFlag> more : {ListenerFlags()}) flags.insert(flags.end(), more.begin(), more.end());
+    for (const std::span<const ServeFlag> more : {ListenerFlags(), ProviderFlags()})
+      flags.insert(flags.end(), more.begin(), more.end());
     return flags;
   }();
   return all;
@@ -381,6 +383,7 @@ Result<ServeOptions> ReadServeOptions(const FlagSources& sources) {
   ServeOptions options;
   if (Status status = ApplyAll(*given, &options); !status.ok()) return status;
   FillDefaults(*given, &options);
+  if (Status status = ApplyProvider(*given, &options); !status.ok()) return status;
   if (Status status = ReadTokens(&options); !status.ok()) return status;
   if (Status status = CheckTogether(*given, &options); !status.ok()) return status;
   if (Status status = CheckListenerFlags(*given, &options); !status.ok()) return status;

@@ -23,6 +23,14 @@
 
 namespace oncegate::cli {
 
+// Who sends the requests, as the flags say it.
+struct ProviderOptions {
+  std::string name;  // empty: nobody in particular
+  std::string secret_file;
+  std::string public_url;
+  std::optional<int64_t> tolerance_ms;
+};
+
 // Everything that `serve` can be told.
 struct ServeOptions {
   IngressOptions ingress;
@@ -39,6 +47,7 @@ struct ServeOptions {
 
   RocksDbStoreOptions store;
   Mode mode = Mode::kWebhook;
+  ProviderOptions provider;
   Route route;
   GatewayLimits limits;
   int64_t max_buffered = 0;

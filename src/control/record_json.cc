@@ -11,8 +11,9 @@ namespace oncegate::control {
 namespace {
 
 // Signatures are as good as credentials while their time tolerance lasts.
-constexpr std::array<std::string_view, 10> kHiddenParts = {
-    "signature", "hmac", "authorization", "cookie", "token", "api-key", "apikey", "api_key", "secret", "password",
+constexpr std::array<std::string_view, 11> kHiddenParts = {
+    "transmission-sig", "signature", "hmac",    "authorization", "cookie",   "token",
+    "api-key",          "apikey",    "api_key", "secret",        "password",
 };
 
 // Field lines, each ended by CRLF, as [[name, value], …].

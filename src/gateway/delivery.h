@@ -51,6 +51,9 @@ class Delivery final : public Waiter {
   int64_t wait_until_ms = 0;  // steady clock: the end of this request's one wait budget
   bool waited = false;
   bool saw_settled = false;  // whoever it waited for has stored an outcome
+  // Recognises the signed content of a delivery whose id is not signed; empty: nothing does.
+  std::string guard;
+  std::optional<InFlightTable::Permit> guard_permit;  // taken before the key's, ends with it
   std::optional<InFlightTable::Permit> permit;
   std::optional<Claimed> claim;
 };

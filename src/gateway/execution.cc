@@ -5,6 +5,7 @@
 #include "gateway/delivery.h"
 #include "gateway/gateway.h"
 #include "gateway/messages.h"
+#include "gateway/provider.h"
 #include "gateway/response_collector.h"
 
 namespace oncegate {
@@ -178,7 +179,8 @@ void Gateway::SettleAnswered(Delivery& delivery, ResponseCollector& collector) {
 Ending Gateway::StoreOutcome(Delivery& delivery, const ResponseCollector& collector) {
   // Executed without a claim: there is nothing to replay, and those who waited must not execute it again.
   if (!delivery.claim) return Ending::kUnknown;
-  const bool kept = !collector.flowing();
+  const ProviderRoute* const provider = delivery.route->provider.get();
+  const bool kept = !collector.flowing() && (provider == nullptr || provider->profile->replay_bodies);
   StoredResponse response = ResponseToStore(*collector.head(), kept ? collector.body() : std::string(), kept);
   const Status status = store_.Complete(delivery.key, delivery.claim->token, response);
   if (status.ok()) return Ending::kSettled;
@@ -214,6 +216,8 @@ Ending Gateway::StoreRelease(Delivery& delivery, std::string_view reason) {
 void Gateway::EndPermit(Delivery& delivery, Ending ending) {
   if (delivery.permit) delivery.permit->End(ending);
   delivery.permit.reset();
+  if (delivery.guard_permit) delivery.guard_permit->End(ending);
+  delivery.guard_permit.reset();
 }
 
 void Gateway::AnswerForwardError(Delivery& delivery, const ForwardResult& result, const ResponseCollector& collector) {

@@ -8,6 +8,7 @@
 #include "gateway/delivery.h"
 #include "gateway/identify.h"
 #include "gateway/messages.h"
+#include "gateway/provider.h"
 
 namespace oncegate {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 using http::ErrorCode;
 
 constexpr size_t kBodyBytesOnLoopMax = 1 << 20;
+constexpr int kGuardPagesMax = 16;
 
 // Seconds after which a refused sender may usefully come back.
 std::optional<int> RetryAfter(ErrorCode code) {
@@ -110,8 +112,15 @@ std::shared_ptr<const Route> Gateway::CurrentRoute() {
 void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel) {
   auto delivery = std::make_unique<Delivery>(*this, CurrentRoute(), std::move(request), std::move(channel));
   if (draining()) return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
-  if (!delivery->route->dedupe || !IsOneOf(delivery->request.head.method, delivery->route->methods))
-    return Enqueue(std::move(delivery));
+  const std::string& method = delivery->request.head.method;
+  const bool own_method = IsOneOf(method, delivery->route->methods);
+  const bool provider = delivery->route->provider != nullptr;
+  if (provider && !IsPlainPath(delivery->request.head.target))
+    return Refuse(*delivery, ErrorCode::kBadRequest, "The path can be read in more than one way.");
+  if (provider && !own_method && method != "GET" && method != "HEAD" && method != "OPTIONS")
+    return Refuse(*delivery, ErrorCode::kNotFound, "There is nothing here for this method.");
+  // Signatures are checked even while nothing is de-duplicated: the application counts on it.
+  if (!own_method || (!delivery->route->dedupe && !provider)) return Enqueue(std::move(delivery));
   // Reading a large body takes a while: the loop's other connections should not wait for it.
   if (delivery->request.body.size() > kBodyBytesOnLoopMax) {
     delivery->plan = Delivery::Plan::kIdentify;
@@ -120,10 +129,50 @@ void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> chann
   FindIdentity(std::move(delivery));
 }
 
+// Signature and time, and what the provider's profile says of the delivery. False: it was answered or handed over.
+bool Gateway::CheckRequest(DeliveryPtr& delivery, std::string* key) {
+  Delivery& d = *delivery;
+  const ProviderRoute& provider = *d.route->provider;
+  ProviderFindings findings = Inspect(provider, d.request, clock_.WallMs());
+  if (!findings.verdict.valid()) {
+    RefuseSignature(d, findings.verdict);
+    return false;
+  }
+  if (findings.handshake || !d.route->dedupe) {
+    d.plan = Delivery::Plan::kPass;
+    Enqueue(std::move(delivery));
+    return false;
+  }
+  if (!findings.key.ok()) {
+    Refuse(d, ErrorCode::kInvalidKey, findings.key.status().message());
+    return false;
+  }
+  *key = *std::move(findings.key);
+  if (provider.makes_types && findings.type) d.type = *std::move(findings.type);
+  d.labels = std::move(findings.labels);
+  d.guard = std::move(findings.guard).value_or("");
+  if (!d.guard.empty()) d.labels.emplace_back(kGuardLabel, d.guard);
+  return true;
+}
+
+// The sender learns the code and nothing else; operators find the reason in the log.
+void Gateway::RefuseSignature(Delivery& delivery, const SignatureVerdict& verdict) {
+  signature_failures_[static_cast<size_t>(verdict.reason)].fetch_add(1, std::memory_order_relaxed);
+  logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "a request's signature was refused",
+              {{"provider", std::string_view(delivery.route->provider->profile->name)},
+               {"reason", SignatureReasonName(verdict.reason)},
+               {"client", std::string_view(delivery.request.client_ip)}});
+  if (verdict.expired()) return Refuse(delivery, ErrorCode::kTimestampExpired, "The signature is too old.");
+  Refuse(delivery, ErrorCode::kSignatureInvalid, "The request is not signed as it has to be.");
+}
+
 void Gateway::FindIdentity(DeliveryPtr delivery) {
   Delivery& d = *delivery;
+  std::string provider_key;
+  if (d.route->provider != nullptr && !CheckRequest(delivery, &provider_key)) return;
   Result<Identity> identity = Identify(*d.route, d.request);
   if (!identity.ok()) return Refuse(d, ErrorCode::kInvalidKey, identity.status().message());
+  if (identity->key.empty()) identity->key = std::move(provider_key);
   if (identity->key.empty()) {
     switch (d.route->on_missing_key) {
       case MissingKeyPolicy::kPass:
@@ -138,8 +187,8 @@ void Gateway::FindIdentity(DeliveryPtr delivery) {
   }
   d.plan = Delivery::Plan::kExecute;
   d.key = ScopedKey(identity->scope, identity->key);
-  d.type = std::move(identity->type);
-  d.labels = std::move(identity->labels);
+  if (d.type.empty()) d.type = std::move(identity->type);
+  d.labels.insert(d.labels.end(), identity->labels.begin(), identity->labels.end());
   d.facts = RequestFacts{
       .fingerprint = MakeFingerprint(FingerprintRecipe::kWholeRequest,
                                      {d.request.head.method, d.request.head.target, d.request.body}),
@@ -167,12 +216,56 @@ void Gateway::LookUp(DeliveryPtr delivery) {
   AnswerDecision(d, decision, &found);
 }
 
+// The same signed content under another id is the same delivery: whoever comes first with it is waited for, and its
+// record is the one that counts. False: the delivery was parked or answered.
+bool Gateway::ElectGuard(DeliveryPtr& delivery) {
+  Delivery& d = *delivery;
+  // No scope begins with '~': this is nobody's key.
+  const ScopedKey guard("~" + std::string(d.key.scope()), d.guard);
+  std::unique_ptr<Waiter> waiter = std::move(delivery);
+  InFlightTable::Admission admission = table_.Admit(guard, {}, d.wait_until_ms, waiter);
+  if (std::holds_alternative<InFlightTable::Parked>(admission)) return false;
+  delivery.reset(static_cast<Delivery*>(waiter.release()));
+  if (const auto* decision = std::get_if<Decision>(&admission)) {
+    AnswerDecision(d, *decision, nullptr);
+    return false;
+  }
+  d.guard_permit.emplace(std::get<InFlightTable::Permit>(std::move(admission)));
+  const Status status = FindGuarded(d);
+  if (status.ok()) return true;
+  StoreFailed(std::move(delivery), status);
+  return false;
+}
+
+// Takes the key of the record that holds the delivery's signed content, if there is one.
+Status Gateway::FindGuarded(Delivery& delivery) {
+  const ListFilter filter{.scope = std::string(delivery.key.scope()),
+                          .type = {},
+                          .prefix = {},
+                          .state = std::nullopt,
+                          .label = std::pair(std::string(kGuardLabel), delivery.guard)};
+  std::string cursor;
+  // A page may be empty and not be the last: expired records that are still there count as work.
+  for (int page = 0; page < kGuardPagesMax; ++page) {
+    Result<RecordPage> found = store_.List(filter, cursor, 1);
+    if (!found.ok()) return found.status();
+    if (!found->records.empty()) {
+      delivery.key = found->records.front().key;
+      return OkStatus();
+    }
+    if (found->next_cursor.empty()) return OkStatus();
+    cursor = found->next_cursor;
+  }
+  return OkStatus();
+}
+
 // Gets the key's permit, or waits for whoever has it.
 void Gateway::Elect(DeliveryPtr delivery) {
   Delivery& d = *delivery;
   if (d.waited && d.Gone()) return Refuse(d, ErrorCode::kInFlight, "The client went away while it waited.");
   if (in_flight() > limits_.max_in_flight) return Refuse(d, ErrorCode::kOverloaded, "Too many requests are in flight.");
   d.waited = true;
+  if (!d.guard.empty() && !d.guard_permit && !ElectGuard(delivery)) return;
   std::unique_ptr<Waiter> waiter = std::move(delivery);
   InFlightTable::Admission admission = table_.Admit(d.key, d.facts, d.wait_until_ms, waiter);
   if (std::holds_alternative<InFlightTable::Parked>(admission)) return;
@@ -275,7 +368,9 @@ void Gateway::Refuse(Delivery& delivery, ErrorCode code, std::string detail) {
 void Gateway::SendProblem(Delivery& delivery, ErrorCode code, std::string detail) {
   http::Error error{.code = code, .detail = std::move(detail), .retry_after_s = RetryAfter(code)};
   if (code == ErrorCode::kInFlight || code == ErrorCode::kOutcomeUnknown) error.status = delivery.route->busy_status;
-  delivery.channel->Send(ProblemReply(error));
+  const ProviderRoute* const provider = delivery.route->provider.get();
+  const bool empty = provider != nullptr && provider->profile->empty_refusals;
+  delivery.channel->Send(empty ? EmptyReply(error) : ProblemReply(error));
   counters_.Add(code);
 }
 

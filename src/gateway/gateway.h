@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -18,6 +19,7 @@
 #include "gateway/worker_pool.h"
 #include "store/store.h"
 #include "upstream/upstream.h"
+#include "webhook/verifier.h"
 
 namespace oncegate {
 
@@ -75,6 +77,10 @@ class Gateway {
   [[nodiscard]] bool IsExecuting(const ScopedKey& key) const { return table_.Holds(key); }
 
   [[nodiscard]] const OutcomeCounters& counters() const { return counters_; }
+  // Requests that were refused for their signature.
+  [[nodiscard]] uint64_t SignatureFailures(SignatureReason reason) const {
+    return signature_failures_[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
+  }
   [[nodiscard]] size_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
   [[nodiscard]] const Housekeeper& housekeeper() const { return housekeeper_; }
@@ -86,8 +92,11 @@ class Gateway {
   std::shared_ptr<const Route> CurrentRoute();
 
   // The phases, in order. Each one either answers or hands over to the next.
+  bool CheckRequest(DeliveryPtr& delivery, std::string* key);
   void FindIdentity(DeliveryPtr delivery);
   void LookUp(DeliveryPtr delivery);
+  bool ElectGuard(DeliveryPtr& delivery);
+  Status FindGuarded(Delivery& delivery);
   void Elect(DeliveryPtr delivery);
   void LookAgain(DeliveryPtr delivery);
   void Enqueue(DeliveryPtr delivery);
@@ -102,6 +111,7 @@ class Gateway {
   void StoreFailed(DeliveryPtr delivery, const Status& status);
   void AnswerDecision(Delivery& delivery, const Decision& decision, Record* record);
   void Refuse(Delivery& delivery, http::ErrorCode code, std::string detail);
+  void RefuseSignature(Delivery& delivery, const SignatureVerdict& verdict);
   void AnswerForwardError(Delivery& delivery, const ForwardResult& result, const ResponseCollector& collector);
   void SendProblem(Delivery& delivery, http::ErrorCode code, std::string detail);
   // Write down how an execution ended; what they return is what those who wait have to know.
@@ -123,6 +133,7 @@ class Gateway {
   std::atomic<uint64_t> route_version_{0};  // unique in the process; changes with route_
 
   OutcomeCounters counters_;
+  std::array<std::atomic<uint64_t>, static_cast<size_t>(SignatureReason::kCount)> signature_failures_{};
   std::atomic<size_t> in_flight_{0};
   std::atomic<bool> draining_{false};
   std::mutex idle_mutex_;

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "http/writer.h"
+#include "webhook/encoding.h"
+#include "webhook/json_path.h"
 
 namespace oncegate {
 namespace {
@@ -12,9 +14,17 @@ using http::AppendField;
 using http::EqualsIgnoreCase;
 
 // Written to no disk: whoever can read the store must not be able to act as the sender.
-constexpr std::array<std::string_view, 9> kCredentialFields{
-    "Authorization", "Proxy-Authorization", "Cookie",         "X-Api-Key",           "Api-Key",
-    "X-Auth-Token",  "X-Access-Token",      "X-Gitlab-Token", "X-Goog-Channel-Token"};
+constexpr std::array<std::string_view, 10> kCredentialFields{"X-Telegram-Bot-Api-Secret-Token",
+
+                                                             "Authorization",
+                                                             "Proxy-Authorization",
+                                                             "Cookie",
+                                                             "X-Api-Key",
+                                                             "Api-Key",
+                                                             "X-Auth-Token",
+                                                             "X-Access-Token",
+                                                             "X-Gitlab-Token",
+                                                             "X-Goog-Channel-Token"};
 // They describe the exact bytes of a body that a replay does not have.
 constexpr std::array<std::string_view, 8> kBodyBoundFields{
     "Content-Length", "Content-Encoding", "Content-Range",  "Content-MD5",
@@ -68,6 +78,37 @@ std::string ForwardedFor(const InboundRequest& request) {
   return addresses + request.proxy_ip;
 }
 
+bool RedactQuery(const Route& route, std::string* target) {
+  const size_t mark = target->find('?');
+  if (mark == std::string::npos || route.redact_fields.empty()) return false;
+  const auto redacted = RedactForm(std::string_view(*target).substr(mark + 1), route.redact_fields);
+  if (redacted) target->replace(mark + 1, std::string::npos, *redacted);
+  return redacted.has_value();
+}
+
+// Replaces what the route says; true if there was anything. A body that JSON pointers are meant for and that is neither
+// JSON nor a form is not kept at all: what it holds is not known.
+bool Redact(const Route& route, StoredRequest* stored) {
+  bool replaced = RedactQuery(route, &stored->target);
+  if (!stored->body_kept || stored->body.empty() || (route.redact_paths.empty() && route.redact_fields.empty()))
+    return replaced;
+  bool in_json = false;
+  const std::optional<std::string> json = RedactJson(stored->body, route.redact_paths, &in_json);
+  if (json) {
+    stored->body = *json;
+    return replaced || in_json;
+  }
+  const std::optional<std::string> form = RedactForm(stored->body, route.redact_fields);
+  if (form) {
+    stored->body = *form;
+    return true;
+  }
+  if (route.redact_paths.empty()) return replaced;
+  stored->body.clear();
+  stored->body_kept = false;
+  return true;
+}
+
 }  // namespace
 
 std::string OutboundHead(const Route& route, const InboundRequest& request, const KeyedFields* keyed) {
@@ -109,11 +150,12 @@ StoredRequest RequestToStore(const Route& route, const InboundRequest& request) 
   for (size_t i = 0; i < fields.size(); ++i) {
     const http::Field field = fields[i];
     const bool scope_secret = !route.scope_header.empty() && EqualsIgnoreCase(field.name, route.scope_header);
-    if (OneOf(field.name, kCredentialFields) || scope_secret) continue;
+    if (OneOf(field.name, kCredentialFields) || scope_secret || IsOwnField(WithDashes(field.name))) continue;
     AppendField(field.name, field.value, &stored.fields);
   }
   stored.body_kept = route.store_request_body;
   if (stored.body_kept) stored.body = request.body;
+  if (Redact(route, &stored)) AppendField(kRedactedField, "yes", &stored.fields);
   return stored;
 }
 
@@ -173,6 +215,16 @@ Reply ProblemReply(const http::Error& error) {
   AppendField("Content-Length", reply.body.size(), &reply.head);
   if (error.retry_after_s) AppendField("Retry-After", static_cast<uint64_t>(*error.retry_after_s), &reply.head);
   AppendField("Cache-Control", "no-store", &reply.head);
+  AppendField(kOutcomeField, Outcome(error.code).name(), &reply.head);
+  return reply;
+}
+
+Reply EmptyReply(const http::Error& error) {
+  Reply reply;
+  reply.status = error.status.value_or(http::ErrorStatus(error.code));
+  http::AppendStatusLine(reply.status, {}, &reply.head);
+  AppendField("Content-Length", uint64_t{0}, &reply.head);
+  if (error.retry_after_s) AppendField("Retry-After", static_cast<uint64_t>(*error.retry_after_s), &reply.head);
   AppendField(kOutcomeField, Outcome(error.code).name(), &reply.head);
   return reply;
 }

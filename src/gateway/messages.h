@@ -34,7 +34,11 @@ struct KeyedFields {
 // The request as the application gets it: request line, fields and the empty line. `keyed` may be null.
 std::string OutboundHead(const Route& route, const InboundRequest& request, const KeyedFields* keyed);
 
-// The request as it is remembered, for people and for redelivery: no credentials.
+// Stands among the stored fields of a request that was redacted: it cannot be sent again.
+inline constexpr std::string_view kRedactedField = "Oncegate-Redacted";
+
+// The request as it is remembered, for people and for redelivery: no credentials, no fields of ours but kRedactedField,
+// and what the route says replaced.
 StoredRequest RequestToStore(const Route& route, const InboundRequest& request);
 
 // Status line and fields of the application's answer as the client gets them: end-to-end fields in order, and
@@ -48,8 +52,9 @@ StoredResponse ResponseToStore(const http::ResponseHead& head, std::string body,
 // The answer to a retry.
 Reply ReplayOf(StoredResponse response);
 
-// oncegate's own answer.
+// oncegate's own answer; the same without a body, for senders that accept none.
 Reply ProblemReply(const http::Error& error);
+Reply EmptyReply(const http::Error& error);
 
 // Gives `*head` a Content-Length if a response of this status can have a body and the head does not name a length yet.
 void CompleteLength(const http::ResponseHead& answer, size_t body_bytes, std::string* head);

@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "core/policy.h"
+#include "webhook/json_path.h"
 #include "webhook/json_pointer.h"
 
 namespace oncegate {
+
+struct ProviderRoute;
 
 // What is done with the requests of one application: where keys come from and which policies hold. Immutable once in
 // use; a request keeps the Route that was in force when it arrived.
@@ -44,6 +47,11 @@ struct Route {
   int64_t upstream_timeout_ms = 120'000;
   int64_t max_stored_body = 1 << 20;
   bool store_request_body = true;
+  // What is replaced before a request is stored: values of a JSON body, fields of a form or query.
+  std::vector<JsonPath> redact_paths;
+  std::vector<std::string> redact_fields;
+
+  std::shared_ptr<const ProviderRoute> provider;  // null: requests are of no known provider
 };
 
 inline constexpr size_t kTypeBytesMax = 128;

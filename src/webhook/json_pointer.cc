@@ -4,6 +4,8 @@
 
 #include <mutex>
 
+#include "webhook/json_number.h"
+
 namespace oncegate {
 namespace {
 
@@ -15,45 +17,13 @@ struct Parsers {
   simdjson::ondemand::parser lazy;
 };
 
-// simdjson gives the token of a number together with the blanks behind it.
-std::string_view TrimEnd(std::string_view token) {
-  const size_t last = token.find_last_not_of(" \t\r\n");
-  return last == std::string_view::npos ? std::string_view() : token.substr(0, last + 1);
-}
-
-size_t SkipDigits(std::string_view text, size_t i) {
-  while (i < text.size() && text[i] >= '0' && text[i] <= '9') ++i;
-  return i;
-}
-
-// The number grammar of RFC 8259 section 6.
-bool IsJsonNumber(std::string_view text) {
-  size_t i = !text.empty() && text[0] == '-' ? 1 : 0;
-  const size_t integer = i;
-  i = SkipDigits(text, i);
-  if (i == integer || (text[integer] == '0' && i > integer + 1)) return false;
-  if (i < text.size() && text[i] == '.') {
-    const size_t fraction = ++i;
-    i = SkipDigits(text, i);
-    if (i == fraction) return false;
-  }
-  if (i < text.size() && (text[i] == 'e' || text[i] == 'E')) {
-    ++i;
-    if (i < text.size() && (text[i] == '+' || text[i] == '-')) ++i;
-    const size_t exponent = i;
-    i = SkipDigits(text, i);
-    if (i == exponent) return false;
-  }
-  return i == text.size();
-}
-
 std::optional<std::string> ScalarAt(simdjson::ondemand::document& document, const JsonPointer& pointer) {
   simdjson::ondemand::value value;
   if (document.at_pointer(pointer.text()).get(value) != simdjson::SUCCESS) return std::nullopt;
   simdjson::ondemand::json_type type{};
   if (value.type().get(type) != simdjson::SUCCESS) return std::nullopt;
   if (type == simdjson::ondemand::json_type::number) {
-    const std::string_view number = TrimEnd(value.raw_json_token());
+    const std::string_view number = TrimJsonSpace(value.raw_json_token());
     return IsJsonNumber(number) ? std::optional(std::string(number)) : std::nullopt;
   }
   if (type != simdjson::ondemand::json_type::string) return std::nullopt;

@@ -1,0 +1,13 @@
+# Writes the files of a directory into a C++ source, as raw strings. Run with -DOUTPUT=FILE -DDIRECTORY=DIR.
+file(GLOB profiles ${DIRECTORY}/*.json)
+list(SORT profiles)
+set(source "#include <array>\n\n#include \"webhook/builtin_profiles.h\"\n\nnamespace oncegate {\n\n")
+string(APPEND source "std::span<const std::string_view> BuiltinProfileTexts() {\n")
+list(LENGTH profiles count)
+string(APPEND source "  static constexpr std::array<std::string_view, ${count}> kTexts{\n")
+foreach(profile IN LISTS profiles)
+  file(READ ${profile} text)
+  string(APPEND source "R\"profile(${text})profile\",\n")
+endforeach()
+string(APPEND source "  };\n  return kTexts;\n}\n\n}  // namespace oncegate\n")
+file(WRITE ${OUTPUT} "${source}")

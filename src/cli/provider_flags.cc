@@ -1,0 +1,156 @@
+#include "cli/provider_flags.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/units.h"
+#include "cli/files.h"
+#include "cli/flag_values.h"
+#include "gateway/provider.h"
+#include "webhook/profile.h"
+#include "webhook/verifier.h"
+
+namespace oncegate::cli {
+namespace {
+
+using Values = std::vector<std::string>;
+
+constexpr std::string_view kProvider = "Provider";
+constexpr std::string_view kPolicies = "Policies";
+constexpr int64_t kToleranceMsMax = int64_t{30} * 24 * 3600 * 1000;
+constexpr size_t kRedactionsMax = 64;
+
+Status ReadPublicUrl(const Values& values, ServeOptions& options) {
+  const std::string& url = values[0];
+  const bool http = url.starts_with("https://") || url.starts_with("http://");
+  const bool visible = std::all_of(url.begin(), url.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  if (!http || !visible || url.find("://") + 3 == url.size())
+    return InvalidArgument("'" + url + "' is not an address such as https://hooks.example.com/orders");
+  options.provider.public_url = url;
+  return OkStatus();
+}
+
+Status ReadRedactions(const Values& values, ServeOptions& options) {
+  if (values.size() > kRedactionsMax)
+    return InvalidArgument("more than " + std::to_string(kRedactionsMax) + " of them");
+  for (const std::string& value : values) {
+    if (value.starts_with("form:") && value.size() > 5) {
+      options.route.redact_fields.push_back(value.substr(5));
+      continue;
+    }
+    Result<JsonPath> path = JsonPath::Parse(value);
+    if (!path.ok()) return InvalidArgument(path.status().message() + "; a field of a form is form:NAME");
+    if (!path->members().empty()) return InvalidArgument("'" + value + "': braces are for keys; give one pointer each");
+    options.route.redact_paths.push_back(*std::move(path));
+  }
+  return OkStatus();
+}
+
+const ServeFlag kFlags[] = {
+    {"provider", kProvider, "NAME", "", "Who sends: keys, signatures and policies by profile; see 'oncegate providers'",
+     false, true,
+     [](const Values& v, ServeOptions& o) {
+       o.provider.name = v[0];
+       return FindProfile(v[0]) != nullptr ? OkStatus()
+                                           : InvalidArgument("'" + v[0] + "' is not known; see 'oncegate providers'");
+     }},
+    {"secret-file", kProvider, "FILE", "", "The provider's signing secrets, one a line, all accepted; reread on SIGHUP",
+     false, true, [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.provider.secret_file); }},
+    {"tolerance", kProvider, "DURATION", "", "How old a signature may be; 0s: any age; default by the provider", false,
+     true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadDuration(v[0], 0, kToleranceMsMax, &o.provider.tolerance_ms.emplace());
+     }},
+    {"public-url", kProvider, "URL", "",
+     "The address that the sender used, for providers that sign it; default: from the request", false, true,
+     ReadPublicUrl},
+    {"redact", kPolicies, "POINTER", "",
+     "Replaces values of JSON bodies (* is every element) before a request is stored; form:NAME for forms; repeatable",
+     true, true, ReadRedactions},
+};
+
+Status CheckRedactions(const Route& route) {
+  for (const auto& [name, pointer] : route.labels) {
+    for (const JsonPath& path : route.redact_paths) {
+      if (path.text() == pointer.text())
+        return InvalidArgument("--redact: '" + path.text() + "' is stored as label " + name + " (--label)");
+    }
+  }
+  for (const JsonPointer& pointer : route.key_pointers) {
+    for (const JsonPath& path : route.redact_paths) {
+      if (path.text() == pointer.text())
+        return InvalidArgument("--redact: '" + path.text() + "' is the key (--key-pointer)");
+    }
+  }
+  return OkStatus();
+}
+
+// What the profile says where no flag does.
+void FillPolicies(const GivenFlags& given, const Profile& profile, ServeOptions* options) {
+  Route& route = options->route;
+  if (!given.contains("methods")) route.methods = profile.methods;
+  if (!given.contains("final-status") && !given.contains("mode")) route.final_status = profile.success;
+  if (!given.contains("on-mismatch") && profile.body_may_change) route.on_mismatch = MismatchPolicy::kReplay;
+  if (!given.contains("in-flight-wait")) route.in_flight_wait_ms = profile.in_flight_wait_ms;
+  if (!given.contains("busy-status")) route.busy_status = profile.busy_status;
+  if (!given.contains("ttl")) route.ttl_ms = profile.ttl_ms;
+  if (route.ttl_ms < profile.retry_horizon_ms) {
+    options->warnings.push_back("--ttl " + FormatDurationMs(route.ttl_ms) + " is shorter than the " +
+                                FormatDurationMs(profile.retry_horizon_ms) + " for which " + profile.title +
+                                " retries: a late retry would be executed again");
+  }
+  options->store.remembered_ms = route.ttl_ms;
+}
+
+Status ReadSecrets(const Profile& profile, const ServeOptions& options, ProviderRoute* provider) {
+  const ProviderOptions& flags = options.provider;
+  const bool none = profile.secret == SecretNeed::kNone;
+  if (none && !flags.secret_file.empty())
+    return InvalidArgument("--secret-file: " + profile.title + " requests are not signed");
+  const bool timed = std::any_of(profile.signatures.begin(), profile.signatures.end(),
+                                 [](const SignatureScheme& scheme) { return scheme.has_timestamp(); });
+  if (flags.tolerance_ms && !timed) return InvalidArgument("--tolerance: " + profile.title + " signs no time");
+  if (flags.secret_file.empty()) {
+    if (profile.secret != SecretNeed::kRequired) return OkStatus();
+    return InvalidArgument("--provider " + profile.name + ": needs --secret-file with the secret that it signs with");
+  }
+  Result<std::string> secrets = ReadSmallFile(flags.secret_file, SignatureVerifier::kSecretsFileBytesMax);
+  if (!secrets.ok()) return InvalidArgument("--secret-file: " + secrets.status().message());
+  Result<SignatureVerifier> verifier =
+      SignatureVerifier::Create(profile, *secrets, VerifierOptions{flags.tolerance_ms});
+  if (!verifier.ok()) return InvalidArgument("--secret-file: " + verifier.status().message());
+  provider->verifier.emplace(*std::move(verifier));
+  return OkStatus();
+}
+
+}  // namespace
+
+std::span<const ServeFlag> ProviderFlags() {
+  return kFlags;
+}
+
+Status ApplyProvider(const GivenFlags& given, ServeOptions* options) {
+  if (Status status = CheckRedactions(options->route); !status.ok()) return status;
+  if (options->provider.name.empty()) {
+    for (const std::string_view flag : {"secret-file", "tolerance", "public-url"}) {
+      if (given.contains(flag)) return InvalidArgument("--" + std::string(flag) + ": needs --provider");
+    }
+    return OkStatus();
+  }
+  const Profile& profile = *FindProfile(options->provider.name);
+  auto provider = std::make_shared<ProviderRoute>();
+  provider->profile = &profile;
+  provider->public_url = options->provider.public_url;
+  provider->makes_keys = !given.contains("key-header") && !given.contains("key-pointer");
+  provider->makes_types = !given.contains("type") && !given.contains("type-header") && !given.contains("type-pointer");
+  if (Status status = ReadSecrets(profile, *options, provider.get()); !status.ok()) return status;
+  FillPolicies(given, profile, options);
+  if (provider->makes_keys) options->route.key_headers.clear();
+  options->route.provider = std::move(provider);
+  return OkStatus();
+}
+
+}  // namespace oncegate::cli

@@ -1,0 +1,63 @@
+#include "gateway/provider.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "gateway/route.h"
+
+namespace oncegate {
+namespace {
+
+bool IsPresentable(std::string_view text, size_t bytes_max) {
+  return !text.empty() && text.size() <= bytes_max && std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte != 0x7f;
+  });
+}
+
+}  // namespace
+
+ProviderFindings Inspect(const ProviderRoute& provider, const InboundRequest& request, int64_t wall_ms) {
+  const http::Fields& fields = request.head.fields;
+  std::vector<HeaderLine> headers;
+  headers.reserve(fields.size());
+  for (size_t i = 0; i < fields.size(); ++i) headers.push_back({fields[i].name, fields[i].value});
+  const std::string url = SenderUrl(provider.public_url, request.tls ? "https" : "http",
+                                    fields.Find("Host").value_or(std::string_view()), request.head.target);
+  const WebhookRequest webhook{request.head.method, request.head.target, url, headers, request.body};
+  const Profile& profile = *provider.profile;
+  RequestReader reader(webhook, profile.paths);
+
+  ProviderFindings findings;
+  const Handshake* const handshake = FindHandshake(profile, reader);
+  findings.handshake = handshake != nullptr;
+  const bool checked = provider.verifier && !(handshake != nullptr && handshake->is_unsigned);
+  findings.verdict.reason = SignatureReason::kNone;
+  if (checked) findings.verdict = provider.verifier->Verify(reader, {wall_ms, wall_ms});
+  if (!findings.verdict.valid() || findings.handshake) return findings;
+  if (provider.makes_keys) findings.key = WebhookKey(profile, reader);
+  findings.type = FirstValue(profile.type, reader);
+  if (findings.type && !IsPresentable(*findings.type, kTypeBytesMax)) findings.type.reset();
+  for (const auto& [name, source] : profile.labels) {
+    std::optional<std::string> value = reader.Value(source);
+    if (value && IsPresentable(*value, kLabelBytesMax)) findings.labels.emplace_back(name, *std::move(value));
+  }
+  findings.guard = GuardDigest(profile, reader, findings.verdict);
+  return findings;
+}
+
+bool IsPlainPath(std::string_view target) {
+  const std::string_view path = target.substr(0, target.find('?'));
+  std::string lower(path);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  constexpr std::array<std::string_view, 5> kRefused{"//", "\\", "%2f", "%2e", "%5c"};
+  if (std::any_of(kRefused.begin(), kRefused.end(),
+                  [&lower](std::string_view text) { return lower.find(text) != std::string::npos; }))
+    return false;
+  lower.push_back('/');
+  return lower.find("/./") == std::string::npos && lower.find("/../") == std::string::npos;
+}
+
+}  // namespace oncegate
