@@ -48,7 +48,7 @@ class DirectoryClient final : public ControlClient {
   }
 
  private:
-  const SystemClock clock_;
+  SystemClock clock_;
   Logger logger_{LogFormat::kText, LogLevel::kError};
   std::unique_ptr<Store> store_;
   std::optional<control::ControlApi> api_;
