@@ -56,7 +56,8 @@ class IngressFixture : public GatewayTest {
            "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
 
-  const Clock* ingress_clock_ = &clock_;
+  ManualClock time_{1'795'469'039'123};
+  const Clock* ingress_clock_ = &clock_;  // or &time_
   std::unique_ptr<TestCertificates> certificates_;
   RawClient::Wrap wrap_;
   std::unique_ptr<Ingress> ingress_;

@@ -22,8 +22,6 @@ class LimitsTest : public IngressFixture {
   LimitsTest() { ingress_clock_ = &time_; }
   static AddressRanges Ourselves() { return {*AddressRange::Parse("127.0.0.0/8")}; }
   static std::string From(const std::string& address) { return "X-Forwarded-For: " + address + "\r\n"; }
-
-  ManualClock time_{1'795'469'039'123};
 };
 
 TEST_F(LimitsTest, TooManyRequestsAreRefusedOnAConnectionThatGoesOn) {
