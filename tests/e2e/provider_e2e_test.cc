@@ -162,6 +162,128 @@ TEST_P(ProviderE2e, ADeliveryTakesEffectOnceAndForgeriesNever) {
   }
 }
 
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The names of all files below a directory that hold `text`.
+std::string FilesWith(const std::string& directory, const std::string& text) {
+  std::string names;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    if (entry.is_regular_file() && ReadFile(entry.path()).find(text) != std::string::npos)
+      names += entry.path().string() + " ";
+  }
+  return names;
+}
+
+class OneProviderE2e : public ProviderE2e {
+ protected:
+  [[nodiscard]] std::string AskRaw(const std::string& text) const {
+    RawClient client(server_->gateway_port());
+    client.Send(text);
+    return client.Receive().Verdict();
+  }
+};
+
+TEST_F(OneProviderE2e, RedactedValuesAreNowhere) {
+  Serve("twilio", "12345", {"--redact", "form:From", "--redact", "form:Body", "--redact", "/*/data/phone"});
+  const Profile& twilio = *FindProfile("twilio");
+  ProviderDelivery delivery = SampleOf(twilio);
+  ReplaceEverywhere("Two+pizzas", "TopSecretOrder", &delivery);
+  EXPECT_EQ(Verdict(SignNow(twilio, delivery)), "200 executed");
+  EXPECT_NE(app_.LastRequest(twilio.sample->key).find("TopSecretOrder"), std::string::npos)
+      << "the application needs it";
+  EXPECT_EQ(Verdict(SignNow(twilio, delivery)), "200 replayed");
+  EXPECT_EQ(RunOncegate({"backup", dir_ / "backup", "--control", server_->control_url()}).exit_code, 0);
+  const CommandResult record = RunOncegate({"get", twilio.sample->key, "--json", "--control", server_->control_url()});
+  EXPECT_NE(record.out.find("redacted"), std::string::npos) << record.out;
+  EXPECT_EQ(record.out.find("Twilio-Signature"), std::string::npos) << record.out;
+  EXPECT_EQ(server_->Stop(), 0);
+  for (const std::string secret : {"TopSecretOrder", "14155550100"}) {
+    EXPECT_EQ(FilesWith(dir_.path(), secret), "") << secret;
+    EXPECT_EQ(server_->Err().find(secret), std::string::npos) << server_->Err();
+    EXPECT_EQ(record.out.find(secret), std::string::npos) << record.out;
+  }
+  // The search finds what is there.
+  EXPECT_NE(FilesWith(dir_.path(), "14155550199"), "");
+}
+
+TEST_F(OneProviderE2e, HandshakesPassAndOtherMethodsAndPathsDoNot) {
+  Serve("slack", "8f742231b10e8888abcd99yyyzzz85a5");
+  const Profile& slack = *FindProfile("slack");
+  ProviderDelivery challenge = SampleOf(slack);
+  challenge.body = R"({"type":"url_verification","challenge":"c","event_id":"Ev1"})";
+  EXPECT_EQ(Verdict(SignNow(slack, challenge)), "200 passed");
+  EXPECT_EQ(Verdict(SignNow(slack, challenge)), "200 passed");
+  EXPECT_EQ(Verdict(challenge), "401 signature-invalid") << "not signed";
+  EXPECT_EQ(AskRaw("GET /webhook HTTP/1.1\r\nHost: a\r\n\r\n"), "200 passed");
+  EXPECT_EQ(AskRaw("DELETE /webhook HTTP/1.1\r\nHost: a\r\n\r\n"), "404 not-found");
+  for (const std::string path : {"/a/../webhook", "//webhook", "/a%2Fb", "/%2e%2E/x", "/a%5cb", "/a\\b", "/.", "/x/.."})
+    EXPECT_EQ(AskRaw("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"), "400 bad-request") << path;
+}
+
+TEST_F(OneProviderE2e, XeroGetsNoBodyWithARefusal) {
+  Serve("xero", "ABC123");
+  const RawAnswer answer = Ask(SampleOf(*FindProfile("xero")));
+  EXPECT_EQ(answer.Verdict(), "401 signature-invalid");
+  EXPECT_EQ(answer.body, "");
+}
+
+TEST_F(OneProviderE2e, SecretsAreReadAgainOnSighup) {
+  Serve("github", "old secret");
+  const Profile& github = *FindProfile("github");
+  const ProviderDelivery delivery = Sign(github, SampleOf(github), "new secret", "", 0);
+  EXPECT_EQ(Verdict(delivery), "401 signature-invalid");
+  WriteFile(dir_ / "secret", "old secret\nnew secret\n");
+  server_->Signal(SIGHUP);
+  std::string verdict;
+  const int64_t patience_end = NowSeconds() + 20;
+  while (verdict != "200 executed" && NowSeconds() < patience_end) verdict = Verdict(delivery);
+  EXPECT_EQ(verdict, "200 executed");
+  WriteFile(dir_ / "secret", "");
+  server_->Signal(SIGHUP);
+  const std::string complaint = "the old one stays in force";
+  while (server_->Err().find(complaint) == std::string::npos && NowSeconds() < patience_end)
+    EXPECT_EQ(Verdict(delivery), "200 replayed");
+  EXPECT_NE(server_->Err().find(complaint), std::string::npos) << server_->Err();
+  EXPECT_EQ(Verdict(delivery), "200 replayed") << "a bad file keeps the old secrets";
+}
+
+// What docs/whatsapp.md shows.
+TEST_F(OneProviderE2e, TheWhatsAppSamplesDoWhatTheTutorialSays) {
+  struct Row {
+    const char* provider;
+    const char* secret;
+    std::vector<std::pair<const char*, const char*>> samples;  // file and key
+  };
+  const std::vector<Row> rows{{"twilio",
+                               "12345",
+                               {{"twilio-order", "5a1b9f56-53ad-4a4e-9c4b-000000000001"},
+                                {"twilio-status-delivered", "5a1b9f56-53ad-4a4e-9c4b-000000000002"},
+                                {"twilio-status-read", "5a1b9f56-53ad-4a4e-9c4b-000000000003"}}},
+                              {"whatsapp_meta",
+                               "app_secret",
+                               {{"meta-order", "wamid.HBgLMTQxNTU1NTAxMDAVAgASGBQzQQ=="},
+                                {"meta-status-delivered", "wamid.HBgLMTQxNTU1NTAxMDAVAgARGBJC:delivered"},
+                                {"meta-status-read", "wamid.HBgLMTQxNTU1NTAxMDAVAgARGBJC:read"},
+                                {"meta-two-messages", "wamid.HBgLA:wamid.HBgLB"}}}};
+  for (const Row& row : rows) {
+    std::filesystem::remove_all(dir_ / "data");
+    Serve(row.provider, row.secret);
+    for (const auto& [sample, key] : row.samples) {
+      const std::string file = std::string(ONCEGATE_SAMPLES) + "/whatsapp/" + sample + ".http";
+      const CommandResult check = RunOncegate({"check", "--provider", row.provider, "--secret-file", dir_ / "secret",
+                                               "--public-url", kPublicUrl, "--json", file});
+      EXPECT_EQ(check.exit_code, 0) << sample << ": " << check.out << check.err;
+      EXPECT_NE(check.out.find("\"key\":\"" + std::string(key) + "\""), std::string::npos) << check.out;
+      EXPECT_EQ(AskRaw(ReadFile(file)), "200 executed") << sample;
+      EXPECT_EQ(AskRaw(ReadFile(file)), "200 replayed") << sample;
+    }
+    EXPECT_EQ(server_->Stop(), 0);
+  }
+}
+
 std::vector<const Profile*> ProfilesWithSamples() {
   std::vector<const Profile*> profiles;
   for (const Profile& profile : BuiltinProfiles()) {
