@@ -17,11 +17,11 @@
 namespace oncegate {
 namespace {
 
-template <auto kFree>
+template <auto FreeFunction>
 struct Free {
   template <typename T>
   void operator()(T* pointer) const {
-    kFree(pointer);
+    FreeFunction(pointer);
   }
 };
 using DigestContext = std::unique_ptr<EVP_MD_CTX, Free<EVP_MD_CTX_free>>;

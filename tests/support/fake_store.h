@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -119,7 +120,9 @@ class FakeStore final : public Store {
     for (const auto& [bytes, record] : records_) {
       const bool wanted = (filter.scope.empty() || record.key.scope() == filter.scope) &&
                           (filter.type.empty() || record.type == filter.type) &&
-                          (!filter.state || record.state == *filter.state);
+                          (!filter.state || record.state == *filter.state) &&
+                          (!filter.label ||
+                           std::find(record.labels.begin(), record.labels.end(), *filter.label) != record.labels.end());
       if (wanted && record.expires_at_ms > NowMs() && page.records.size() < limit) page.records.push_back(record);
     }
     return page;
