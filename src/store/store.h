@@ -27,6 +27,8 @@ struct ClaimRequest {
   bool hold_unknown = true;
   int64_t lease_ms = 0;  // sidecar claims: how long the claim lives unrenewed
   LeaseExpiry on_lease_expiry = LeaseExpiry::kHold;
+  // Sidecar claims: who repeats it while the claim is alive gets the same claim again. Empty: nobody does.
+  std::string claim_id;
   std::string source_ip;
   Labels labels;
   std::optional<StoredRequest> request;
@@ -42,6 +44,7 @@ struct Claimed {
   RecordId id{};
   int64_t lease_expires_at_ms = kNever;
   bool possible_duplicate = false;  // the store was restored: the key may have been executed and forgotten
+  bool repeated = false;            // it was made before, by the same claim_id
 };
 
 // The claim was not made: why, and the record that stands in the way (RecordParts::kReplay); an empty one if the
@@ -53,10 +56,30 @@ struct Refused {
 
 using ClaimResult = std::variant<Claimed, Refused>;
 
+// What became of an operator's wish concerning a record whose outcome is not what it should be.
+enum class Intervention : uint8_t {
+  kDone,
+  kNoRecord,
+  kInFlight,         // somebody is executing the key
+  kSettled,          // its outcome is known
+  kNotRedeliverable  // its request was not kept
+};
+
+// A record that was claimed so that its stored request is sent again.
+struct Redelivery {
+  Token token{};
+  uint32_t attempt = 1;
+  Record before;  // as it was, RecordParts::kAll
+};
+
+// The redelivery, or why there is none: never kDone.
+using RedeliveryResult = std::variant<Redelivery, Intervention>;
+
 struct ListFilter {
   std::string scope;   // empty: all
   std::string type;    // empty: all
   std::string prefix;  // of the key; empty: all
+  // A sidecar claim whose lease has ended is unknown; whether a gateway's claim is alive only its process can tell.
   std::optional<RecordState> state;
   std::optional<std::pair<std::string, std::string>> label;  // name and value
 };
@@ -101,7 +124,8 @@ struct CleanupReport {
 };
 
 struct CleanupTotals {
-  int64_t last_run_at_ms = 0;  // stored time; 0: never since the start
+  int64_t last_run_at_ms = 0;      // stored time; 0: never since the start
+  int64_t last_success_at_ms = 0;  // likewise
   uint64_t runs = 0;
   uint64_t removed_total = 0;
   uint64_t rewritten_total = 0;
@@ -186,6 +210,23 @@ class Store {
   virtual Status Release(const ScopedKey& key, const Token& token) = 0;
   // MarkUnknown: the work may or may not have been done. Held records never expire; others after ttl_ms.
   virtual Status MarkUnknown(const ScopedKey& key, const Token& token) = 0;
+
+  // Renew: the lease of a sidecar claim ends lease_ms from now; says when that is. Conflict as for the endings, and
+  // also once the lease has ended: those who waited were told so. Durable on return.
+  virtual Result<int64_t> Renew(const ScopedKey& key, const Token& token, int64_t lease_ms) = 0;
+
+  // The key whose live record bears this token of a sidecar claim; nothing if none does.
+  virtual Result<std::optional<ScopedKey>> FindToken(const Token& token) = 0;
+
+  // Settles a record whose outcome is unknown, by an operator's hand: with `outcome` it is completed, without it is
+  // forgotten. Whoever claimed it holds it no longer. In flight is what is so for Erase. Durable on return.
+  virtual Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight) = 0;
+
+  // Claims a record whose outcome is unknown, or with `force` one that is completed, to send its stored request again.
+  // The claim is ended like others, or by PutBack. REQUIRES what Claim does for gateway claims. Durable on return.
+  virtual Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force) = 0;
+  // Ends a redelivery that has had no effect: the record is again as it was before. Conflict as for the endings.
+  virtual Status PutBack(const ScopedKey& key, const Redelivery& redelivery) = 0;
 
   // Forgets a key by an operator's hand, whoever holds it. Conflict, and nothing changes, if a claim on it is alive and
   // `force` is false: by its lease, or, for gateway claims, if `in_flight` says so. True if there was a live record.
