@@ -100,7 +100,7 @@ class ControlApi {
   bool ReadToken(const Call& call, Token* token, ApiAnswer* problem) const;
   ApiAnswer ClaimProblem(const Status& status);
   ApiAnswer RedeliveryAnswer(const Call& call, Reply reply);
-  void LogIntervention(const Call& call, std::string_view what);
+  void LogIntervention(const Call& call, LogEvent event, std::string_view what);
   ApiAnswer StoreProblem(const Status& status);
 
   const ApiParts parts_;

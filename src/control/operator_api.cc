@@ -73,8 +73,8 @@ std::string_view OutcomeOf(std::string_view head) {
 
 }  // namespace
 
-void ControlApi::LogIntervention(const Call& call, std::string_view what) {
-  parts_.logger.Log(LogLevel::kInfo, LogEvent::kReleased, what,
+void ControlApi::LogIntervention(const Call& call, LogEvent event, std::string_view what) {
+  parts_.logger.Log(LogLevel::kInfo, event, what,
                     {{"key", call.key()}, {"scope", call.scope()}, {"by", call.actor.empty() ? "-" : call.actor}});
 }
 
@@ -89,8 +89,9 @@ ApiAnswer ControlApi::ResolveRecord(const Call& call) {
                                         : parts_.store.Resolve(key, std::move(resolution->response), false);
   if (!done.ok()) return StoreProblem(done.status());
   if (*done != Intervention::kDone) return InterventionProblem(*done);
-  LogIntervention(call, resolution->completed ? "unknown outcome resolved as completed by an operator"
-                                              : "unknown outcome resolved as released by an operator");
+  LogIntervention(call, resolution->completed ? LogEvent::kResolved : LogEvent::kReleased,
+                  resolution->completed ? "unknown outcome resolved as completed by an operator"
+                                        : "unknown outcome resolved as released by an operator");
   ApiAnswer answer;
   answer.status = 204;
   answer.content_type.clear();
@@ -110,7 +111,7 @@ ApiAnswer ControlApi::RedeliverRecord(const Call& call) {
     redelivering_.fetch_sub(1);
     return Problem(ErrorCode::kOverloaded, "Enough redeliveries are under way.");
   }
-  LogIntervention(call, "redelivery asked for by an operator");
+  LogIntervention(call, LogEvent::kRedelivered, "redelivery asked for by an operator");
   Result<std::variant<Intervention, Reply>> result = parts_.gateway->Redeliver(call.scoped_key(), force == "true");
   redelivering_.fetch_sub(1);
   if (!result.ok()) return StoreProblem(result.status());
