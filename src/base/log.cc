@@ -17,8 +17,8 @@ namespace {
 constexpr std::array<std::string_view, 4> kLevelNames{"debug", "info", "warn", "error"};
 constexpr auto kEvents = static_cast<size_t>(LogEvent::kCount);
 constexpr std::array<std::string_view, kEvents> kEventNames{
-    "cache_hit", "key_new",  "cleanup_completed", "error",    "unknown_held", "released", "started", "draining",
-    "stopped",   "reloaded", "backup_completed",  "imported", "warning"};
+    "cache_hit", "key_new",  "cleanup_completed", "error",    "unknown_held", "released",    "started", "draining",
+    "stopped",   "reloaded", "backup_completed",  "imported", "resolved",     "redelivered", "warning"};
 
 bool NeedsQuotes(std::string_view text) {
   if (text.empty()) return true;

@@ -26,6 +26,8 @@ enum class LogEvent {
   kReloaded,
   kBackup,
   kImported,
+  kResolved,
+  kRedelivered,
   kWarning,
   kCount,
 };

@@ -20,6 +20,8 @@ constexpr Command kCommands[] = {
     {"list", "", "list records, newest first", RunList},
     {"stats", "", "show statistics", RunStats},
     {"release", "KEY", "forget a key: the next delivery is executed again", RunRelease},
+    {"resolve", "KEY", "settle a key whose outcome is unknown", RunResolve},
+    {"redeliver", "KEY", "send a key's request to the application again", RunRedeliver},
     {"cleanup", "", "remove expired records now", RunCleanup},
     {"backup", "DIR", "back up the store while it is in use", RunBackup},
     {"restore", "DIR", "make a store of a backup", RunRestore},

@@ -39,6 +39,8 @@ int RunGet(const Arguments& arguments, const Console& console);
 int RunList(const Arguments& arguments, const Console& console);
 int RunStats(const Arguments& arguments, const Console& console);
 int RunRelease(const Arguments& arguments, const Console& console);
+int RunResolve(const Arguments& arguments, const Console& console);
+int RunRedeliver(const Arguments& arguments, const Console& console);
 int RunCleanup(const Arguments& arguments, const Console& console);
 int RunBackup(const Arguments& arguments, const Console& console);
 int RunRestore(const Arguments& arguments, const Console& console);

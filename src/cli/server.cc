@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "upstream/absent_upstream.h"
 #include "upstream/http_upstream.h"
 
 namespace oncegate::cli {
@@ -26,14 +27,30 @@ Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, const
   Result<std::unique_ptr<Store>> store = OpenRocksDbStore(options.store, clock, logger);
   if (!store.ok()) return store.status();
   server->store_ = *std::move(store);
+  if (Status status = server->StartGateway(); !status.ok()) return status;
   if (options.upstream) {
-    if (Status status = server->StartGateway(); !status.ok()) return status;
+    if (Status status = server->StartIngress(); !status.ok()) return status;
   }
   if (Status status = server->StartControl(); !status.ok()) return status;
   return server;
 }
 
+// Without an application the gateway has no listener, and only what the sidecar needs of it is used.
 Status Server::StartGateway() {
+  if (Status status = MakeUpstream(); !status.ok()) return status;
+  GatewayLimits limits = options_.limits;
+  if (!options_.upstream) limits.workers = 1;
+  gateway_ = std::make_unique<Gateway>(
+      std::make_shared<const Route>(options_.route), limits,
+      GatewayParts{.store = *store_, .upstream = *upstream_, .memory = memory_, .clock = clock_, .logger = logger_});
+  return OkStatus();
+}
+
+Status Server::MakeUpstream() {
+  if (!options_.upstream) {
+    upstream_ = std::make_unique<AbsentUpstream>();
+    return OkStatus();
+  }
   HttpUpstreamOptions application;
   application.url = *options_.upstream;
   application.ca_file = options_.upstream_ca;
@@ -42,16 +59,15 @@ Status Server::StartGateway() {
   Result<std::unique_ptr<Upstream>> upstream = MakeHttpUpstream(std::move(application), clock_);
   if (!upstream.ok()) return upstream.status();
   upstream_ = *std::move(upstream);
+  return OkStatus();
+}
 
-  gateway_ = std::make_unique<Gateway>(
-      std::make_shared<const Route>(options_.route), options_.limits,
-      GatewayParts{.store = *store_, .upstream = *upstream_, .memory = memory_, .clock = clock_, .logger = logger_});
-
+Status Server::StartIngress() {
   IngressOptions listen = options_.ingress;
   listen.loops = LoopCount();
   listen.tls = options_.tls;
-  Result<std::unique_ptr<Ingress>> ingress =
-      StartIngress(listen, IngressParts{.gateway = *gateway_, .memory = memory_, .clock = clock_, .logger = logger_});
+  Result<std::unique_ptr<Ingress>> ingress = oncegate::StartIngress(
+      listen, IngressParts{.gateway = *gateway_, .memory = memory_, .clock = clock_, .logger = logger_});
   if (!ingress.ok()) return ingress.status();
   ingress_ = *std::move(ingress);
   return OkStatus();
@@ -64,7 +80,7 @@ Status Server::StartControl() {
   listen.tokens = options_.control_tokens;
   if (ControlSpeaksTls()) listen.tls = options_.tls;
   control::ApiParts parts{.store = *store_, .clock = clock_, .logger = logger_, .gateway = gateway_.get()};
-  if (upstream_ != nullptr) parts.probe_upstream = [this](int64_t timeout_ms) { return upstream_->Probe(timeout_ms); };
+  if (options_.upstream) parts.probe_upstream = [this](int64_t timeout_ms) { return upstream_->Probe(timeout_ms); };
   Result<std::unique_ptr<control::ControlServer>> started = control::ControlServer::Start(listen, parts);
   if (!started.ok()) return started.status();
   control_ = *std::move(started);

@@ -44,6 +44,8 @@ class Server {
  private:
   Server(const ServeOptions& options, const Clock& clock, Logger& logger);
   Status StartGateway();
+  Status MakeUpstream();
+  Status StartIngress();
   Status StartControl();
   void Stop(int64_t drain_ms);
   // What Reload consists of, one concern each.

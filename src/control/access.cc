@@ -32,19 +32,24 @@ bool IsToken(std::string_view text) {
   return !text.empty() && IsMadeOf(text, "-._~+/");
 }
 
+constexpr std::string_view kReadOnlyMark = "read-only:";
+
 struct TokenLine {
   std::string_view name;
+  bool read_only = false;
   std::string_view secret;
 };
 
 bool ParseTokenLine(std::string_view line, TokenLine* token) {
   const size_t colon = line.find(':');
   const std::string_view name = colon == std::string_view::npos ? std::string_view() : line.substr(0, colon);
-  const std::string_view secret = http::TrimSpaces(line.substr(colon == std::string_view::npos ? 0 : colon + 1));
+  std::string_view secret = http::TrimSpaces(line.substr(colon == std::string_view::npos ? 0 : colon + 1));
+  const bool read_only = colon != std::string_view::npos && secret.starts_with(kReadOnlyMark);
+  if (read_only) secret = http::TrimSpaces(secret.substr(kReadOnlyMark.size()));
   if (colon != std::string_view::npos && (name.empty() || name.size() > kTokenNameBytesMax || !IsMadeOf(name, "_.-")))
     return false;
   if (!IsToken(secret)) return false;
-  *token = {name, secret};
+  *token = {name, read_only, secret};
   return true;
 }
 
@@ -59,7 +64,8 @@ Result<std::vector<TokenLine>> ReadLines(std::string_view text) {
     if (line.empty() || line.front() == '#') continue;
     TokenLine token;
     if (!ParseTokenLine(line, &token))
-      return InvalidArgument("line " + std::to_string(number) + " is neither TOKEN nor NAME:TOKEN");
+      return InvalidArgument("line " + std::to_string(number) +
+                             " is neither TOKEN nor NAME:TOKEN nor NAME:read-only:TOKEN");
     tokens.push_back(token);
     if (tokens.size() > kTokensMax) return InvalidArgument("more than " + std::to_string(kTokensMax) + " tokens");
   }
@@ -127,7 +133,8 @@ Result<std::vector<ControlToken>> ParseTokens(std::string_view text) {
   const Result<std::vector<TokenLine>> lines = ReadLines(text);
   if (!lines.ok()) return lines.status();
   std::vector<ControlToken> tokens;
-  for (const TokenLine& line : *lines) tokens.push_back({std::string(line.name), Sha256OfParts({line.secret})});
+  for (const TokenLine& line : *lines)
+    tokens.push_back({std::string(line.name), Sha256OfParts({line.secret}), line.read_only});
   return tokens;
 }
 
@@ -187,6 +194,9 @@ AccessRules::Verdict AccessRules::Check(const http::RequestHead& head) const {
     const ControlToken* token = FindToken(*tokens, BearerToken(head.fields));
     if (token == nullptr) return refuse(ErrorCode::kUnauthorized, "The request bears no valid token.");
     verdict.actor = token->name;
+    verdict.read_only = token->read_only;
+    if (token->read_only && ChangesState(head.method))
+      return refuse(ErrorCode::kUnauthorized, "This token may only read.");
   } else if (!HostAllowed(host)) {
     return refuse(ErrorCode::kBadRequest, "The Host header names another server than this listener.");
   }

@@ -19,13 +19,15 @@ namespace oncegate::control {
 struct ControlToken {
   std::string name;  // empty: the file gives none
   Sha256Digest digest{};
+  bool read_only = false;  // changes nothing and sees no bodies
 };
 
 inline constexpr size_t kTokensMax = 1000;
 inline constexpr size_t kTokenFileBytesMax = 1 << 20;
 
-// Reads a token file: one `token` or `name:token` a line; empty lines and lines that begin with '#' are skipped.
-// InvalidArgument, with the line's number and never its text, for anything else and for a file without a token.
+// Reads a token file: one `token`, `name:token` or `name:read-only:token` a line; empty lines and lines that begin with
+// '#' are skipped. InvalidArgument, with the line's number and never its text, for anything else and for a file without
+// a token.
 Result<std::vector<ControlToken>> ParseTokens(std::string_view text);
 Result<std::vector<ControlToken>> LoadTokens(const std::string& file);
 // The first token of such a file, as a client shows it.
@@ -46,10 +48,11 @@ class AccessRules {
   struct Verdict {
     std::optional<http::Error> refusal;
     std::string actor;  // the token's name; empty where there is none
+    bool read_only = false;
   };
-  // With tokens a request must bear one of them. Without, only the machine itself is asking, and what a web page in its
-  // browser makes it ask is refused: a Host that is not this listener (DNS rebinding). A foreign Origin may change
-  // nothing in either case. /healthz and /readyz are open to all.
+  // With tokens a request must bear one of them, which may do what it is for. Without, only the machine itself is
+  // asking, and what a web page in its browser makes it ask is refused: a Host that is not this listener (DNS
+  // rebinding). A foreign Origin may change nothing in either case. /healthz and /readyz are open to all.
   [[nodiscard]] Verdict Check(const http::RequestHead& head) const;
 
  private:

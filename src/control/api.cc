@@ -88,6 +88,12 @@ const ControlApi::Operation ControlApi::kOperations[] = {
      {"scope", "type", "state", "prefix", "label", "limit", "cursor", "bodies"}},
     {"GET", "/v1/records/*/*", &ControlApi::GetRecord, {}},
     {"DELETE", "/v1/records/*/*", &ControlApi::ReleaseRecord, {"force"}},
+    {"POST", "/v1/records/*/*/resolve", &ControlApi::ResolveRecord, {}},
+    {"POST", "/v1/records/*/*/redeliver", &ControlApi::RedeliverRecord, {"force"}},
+    {"POST", "/v1/claims", &ControlApi::Claim, {}},
+    {"POST", "/v1/claims/*/complete", &ControlApi::CompleteClaim, {}},
+    {"POST", "/v1/claims/*/renew", &ControlApi::RenewClaim, {}},
+    {"POST", "/v1/claims/*/release", &ControlApi::ReleaseClaim, {}},
     {"POST", "/v1/cleanup", &ControlApi::Cleanup, {}},
     {"POST", "/v1/backups", &ControlApi::Backup, {}},
     {"POST", "/v1/verify", &ControlApi::Verify, {}},
@@ -104,7 +110,7 @@ ApiAnswer ControlApi::Answer(const ApiRequest& request) {
     if (!operation.Matches(method, *target)) continue;
     if (const auto unknown = UnknownParameter(*target, operation.parameters))
       return Problem(ErrorCode::kBadRequest, "The query parameter '" + *unknown + "' is not known here.");
-    return (this->*operation.answer)({*target, request.body, request.actor});
+    return (this->*operation.answer)({*target, request.body, request.actor, request.read_only});
   }
   return Problem(ErrorCode::kNotFound, "There is no such operation.");
 }
@@ -173,6 +179,8 @@ ApiAnswer ControlApi::ListRecords(const Call& call) {
   }
   const std::string bodies = call.target.Find("bodies").value_or("false");
   if (bodies != "true" && bodies != "false") return Problem(ErrorCode::kBadRequest, "'bodies' is true or false");
+  if (bodies == "true" && call.read_only)
+    return Problem(ErrorCode::kUnauthorized, "A token that may only read sees no bodies.");
   if (bodies == "true") return ListWhole(filter, call.target.Find("cursor").value_or(""), limit);
   const Result<RecordPage> page = parts_.store.List(filter, call.target.Find("cursor").value_or(""), limit);
   if (!page.ok() && page.status().code() == StatusCode::kInvalidArgument)
@@ -223,7 +231,7 @@ ApiAnswer ControlApi::GetRecord(const Call& call) {
   if (!record.ok()) return StoreProblem(record.status());
   if (!record->has_value()) return Problem(ErrorCode::kNotFound, "There is no record of this key.");
   JsonWriter json;
-  WriteOne(**record, true, &json);
+  WriteOne(**record, !call.read_only, &json);
   return Json(std::move(json));
 }
 

@@ -36,6 +36,7 @@ struct ApiRequest {
   std::string_view target;  // raw
   std::string_view body;
   std::string_view actor;  // the name of the token, for the log
+  bool read_only = false;  // it sees no bodies
 };
 
 struct ApiAnswer {
@@ -55,6 +56,7 @@ class ControlApi {
   static constexpr size_t kListLimitDefault = 50;
   // A page of records with their bodies ends behind the record that reaches this.
   static constexpr size_t kWholePageBytes = 4 << 20;
+  static constexpr size_t kRedeliveriesMax = 4;
   static constexpr int64_t kProbeTimeoutMs = 500;
   static constexpr int64_t kProbeCachedMs = 1000;
 
@@ -80,6 +82,12 @@ class ControlApi {
   ApiAnswer Backup(const Call& call);
   ApiAnswer Verify(const Call& call);
   ApiAnswer Import(const Call& call);
+  ApiAnswer ResolveRecord(const Call& call);
+  ApiAnswer RedeliverRecord(const Call& call);
+  ApiAnswer Claim(const Call& call);
+  ApiAnswer CompleteClaim(const Call& call);
+  ApiAnswer RenewClaim(const Call& call);
+  ApiAnswer ReleaseClaim(const Call& call);
 
   // A page of records with their bodies, as far as they fit.
   ApiAnswer ListWhole(const ListFilter& filter, std::string cursor, size_t limit);
@@ -89,11 +97,16 @@ class ControlApi {
   // Empty: ready.
   std::string ReasonNotReady();
   std::string ProbeUpstream();
+  bool ReadToken(const Call& call, Token* token, ApiAnswer* problem) const;
+  ApiAnswer ClaimProblem(const Status& status);
+  ApiAnswer RedeliveryAnswer(const Call& call, Reply reply);
+  void LogIntervention(const Call& call, LogEvent event, std::string_view what);
   ApiAnswer StoreProblem(const Status& status);
 
   const ApiParts parts_;
   const int64_t started_ms_;
   std::atomic<bool> draining_{false};
+  std::atomic<size_t> redelivering_{0};
 
   std::mutex probe_mutex_;
   std::optional<int64_t> probed_at_ms_;  // guarded by probe_mutex_

@@ -16,6 +16,7 @@ struct ControlApi::Call {
   const Target& target;
   std::string_view body;
   std::string_view actor;
+  bool read_only = false;
 
   [[nodiscard]] const std::string& scope() const { return target.segments[2]; }
   [[nodiscard]] const std::string& key() const { return target.segments[3]; }

@@ -144,7 +144,7 @@ class ControlServer::Impl final : public Responder {
   ApiAnswer Decide(const WholeRequest& request) {
     const AccessRules::Verdict verdict = rules_.Check(request.head);
     if (verdict.refusal) return ProblemAnswer(*verdict.refusal);
-    return api_.Answer({request.head.method, request.head.target, request.body, verdict.actor});
+    return api_.Answer({request.head.method, request.head.target, request.body, verdict.actor, verdict.read_only});
   }
 
   AccessRules& rules() { return rules_; }

@@ -18,7 +18,8 @@ struct ControlOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8081;  // 0: any free one
   std::vector<ControlToken> tokens;
-  size_t workers = 8;
+  // More than can be held by claims that wait and by redeliveries.
+  size_t workers = Sidecar::kWaitingMax + ControlApi::kRedeliveriesMax + 8;
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 

@@ -1,6 +1,5 @@
 #include "control/import_json.h"
 
-#include <openssl/evp.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "base/hash.h"
 #include "base/units.h"
+#include "control/response_json.h"
 #include "core/key.h"
 #include "gateway/messages.h"
 #include "http/chars.h"
@@ -56,15 +56,7 @@ Status ReadTime(std::string_view member, const element& value, int64_t* ms) {
 Status ReadBase64(std::string_view member, const element& value, std::string* bytes) {
   std::string text;
   if (Status status = ReadString(member, value, &text); !status.ok()) return status;
-  const Status wrong = Wrong(member, "is not base64 with padding");
-  if (text.size() % 4 != 0) return wrong;
-  bytes->resize(text.size() / 4 * 3);
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes->data()),
-                                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  if (size < 0 || text.find_first_of(" \t\r\n") != std::string::npos) return wrong;
-  const size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  bytes->resize(static_cast<size_t>(size) - padding);
-  return OkStatus();
+  return DecodeBase64(text, bytes) ? OkStatus() : Wrong(member, "is not base64 with padding");
 }
 
 Status AddField(std::string_view member, std::string_view name, std::string_view value, std::string* lines) {

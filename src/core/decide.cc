@@ -31,7 +31,8 @@ RecordFacts FactsOf(const Record& record, int64_t now_ms) {
       .state = record.state,
       .expires_at_ms = record.expires_at_ms,
       .owner_alive = in_progress && leased,
-      .rerun = in_progress && sidecar && !leased && record.on_lease_expiry == LeaseExpiry::kRerun,
+      .rerun = sidecar && record.state != RecordState::kCompleted && !(in_progress && leased) &&
+               record.on_lease_expiry == LeaseExpiry::kRerun,
       .fingerprint = record.fingerprint,
       .attempt = record.attempt,
   };

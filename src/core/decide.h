@@ -16,7 +16,7 @@ struct RecordFacts {
   int64_t expires_at_ms = kNever;
   // In progress: whether whoever executes it is still there. The record alone cannot tell.
   bool owner_alive = false;
-  // In progress, owner gone: the owner said at claiming that the work may then be done again.
+  // In progress, owner gone, or unknown: the owner said at claiming that the work may then be done again.
   bool rerun = false;
   std::optional<Fingerprint> fingerprint;
   uint32_t attempt = 1;

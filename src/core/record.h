@@ -79,6 +79,7 @@ struct Record {
   bool hold_unknown = true;  // an unknown outcome stays until an operator settles it, rather than for ttl_ms
   int64_t lease_expires_at_ms = kNever;  // sidecar claims
   LeaseExpiry on_lease_expiry = LeaseExpiry::kHold;
+  std::string claim_id;  // sidecar claims: the client's name for this claim; empty: none
   std::optional<Fingerprint> fingerprint;
   std::string source_ip;
   Labels labels;

@@ -23,6 +23,7 @@ class Delivery final : public Waiter {
     kPass,         // a method that is not de-duplicated
     kUnkeyed,      // no key, and the policy is to forward all the same
     kExecute,      // claim, forward, remember
+    kRedeliver,    // the same again, by an operator's hand
     kUnprotected,  // the store cannot answer, and the policy is to forward all the same
   };
 
@@ -56,6 +57,8 @@ class Delivery final : public Waiter {
   std::optional<InFlightTable::Permit> guard_permit;  // taken before the key's, ends with it
   std::optional<InFlightTable::Permit> permit;
   std::optional<Claimed> claim;
+  bool force = false;                    // kRedeliver: also what is completed
+  std::optional<Redelivery> redelivery;  // kRedeliver, once claimed
 };
 
 }  // namespace oncegate

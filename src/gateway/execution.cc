@@ -56,6 +56,7 @@ void Gateway::Run(DeliveryPtr delivery) {
     case Delivery::Plan::kUnkeyed:
       return Pass(*delivery);
     case Delivery::Plan::kExecute:
+    case Delivery::Plan::kRedeliver:
     case Delivery::Plan::kUnprotected:
       return Execute(*delivery);
   }
@@ -85,12 +86,14 @@ void Gateway::Pass(Delivery& delivery) {
 
 void Gateway::Execute(Delivery& delivery) {
   if (delivery.plan == Delivery::Plan::kExecute && !ClaimKey(delivery)) return;
+  if (delivery.plan == Delivery::Plan::kRedeliver && !ClaimAgain(delivery)) return;
   const bool claimed = delivery.claim.has_value();
   const InboundRequest& request = delivery.request;
   const KeyedFields keyed{
       .key = delivery.key.key(),
       .attempt = claimed ? delivery.claim->attempt : 1,
-      .possible_duplicate = claimed ? delivery.claim->possible_duplicate : store_.Restored().has_value()};
+      .possible_duplicate = claimed ? delivery.claim->possible_duplicate : store_.Restored().has_value(),
+      .redelivery = delivery.plan == Delivery::Plan::kRedeliver};
   ResponseCollector collector({.request_method = request.head.method,
                                .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
                                .keep_bytes_max = delivery.route->max_stored_body,
@@ -203,6 +206,7 @@ Ending Gateway::StoreUnknown(Delivery& delivery, std::string_view reason) {
 
 Ending Gateway::StoreRelease(Delivery& delivery, std::string_view reason) {
   if (!delivery.claim) return Ending::kForgot;
+  if (delivery.redelivery) return PutBack(delivery, reason);
   const Status status = store_.Release(delivery.key, delivery.claim->token);
   if (!status.ok() && status.code() != StatusCode::kConflict) {
     LogStoreError(delivery, status);

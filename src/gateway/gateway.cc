@@ -86,6 +86,7 @@ Gateway::Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits
       logger_(parts.logger),
       housekeeper_(parts.store, parts.logger),
       table_(parts.clock),
+      sidecar_({parts.store, table_, counters_, housekeeper_, parts.clock, parts.logger}),
       pool_(limits.workers, limits.max_in_flight, [this](DeliveryPtr delivery) { Run(std::move(delivery)); }) {
   SetRoute(std::move(route));
 }
@@ -288,7 +289,25 @@ void Gateway::LookAgain(DeliveryPtr delivery) {
     decision = Decide(&facts, d.FactsAgainst(**record), now_ms);
   }
   if (std::holds_alternative<oncegate::Execute>(decision)) return Enqueue(std::move(delivery));
+  if (std::holds_alternative<InFlight>(decision) && clock_.SteadyMs() < d.wait_until_ms)
+    return AwaitLease(std::move(delivery), (*record)->lease_expires_at_ms - now_ms);
   AnswerDecision(d, decision, record->has_value() ? &**record : nullptr);
+}
+
+// A sidecar has the key, for so long if it does not renew its lease.
+void Gateway::AwaitLease(DeliveryPtr delivery, int64_t left_ms) {
+  Delivery& d = *delivery;
+  // What it waits for is an earlier attempt: should that end unknown, only later arrivals may execute.
+  d.facts.on_unknown = UnknownPolicy::kHold;
+  InFlightTable::Permit permit = std::move(*d.permit);
+  d.permit.reset();
+  std::unique_ptr<Waiter> waiter = std::move(delivery);
+  const auto wait = permit.WaitForLease(clock_.SteadyMs() + left_ms, d.wait_until_ms, waiter);
+  if (wait == InFlightTable::Permit::LeaseWait::kParked) return;
+  delivery.reset(static_cast<Delivery*>(waiter.release()));
+  d.permit.emplace(std::move(permit));
+  if (wait == InFlightTable::Permit::LeaseWait::kLookAgain) return LookAgain(std::move(delivery));
+  Refuse(d, ErrorCode::kDraining, "This server is shutting down.");
 }
 
 Result<bool> Gateway::Forget(const ScopedKey& key, bool force) {
@@ -299,7 +318,18 @@ Result<bool> Gateway::Forget(const ScopedKey& key, bool force) {
   if (permit == nullptr) return store_.Erase(key, force, true);
   Result<bool> erased = store_.Erase(key, force, false);
   permit->End(Ending::kForgot);
+  table_.Notify(key, Ending::kForgot);  // a sidecar may have held it
   return erased;
+}
+
+Result<Intervention> Gateway::Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome) {
+  std::unique_ptr<Waiter> nobody;
+  InFlightTable::Admission admission = table_.Admit(key, {}, 0, nobody);
+  auto* permit = std::get_if<InFlightTable::Permit>(&admission);
+  if (permit == nullptr) return Intervention::kInFlight;
+  Result<Intervention> result = store_.Resolve(key, std::move(outcome), false);
+  permit->End(Ending::kForgot);
+  return result;
 }
 
 void Gateway::Enqueue(DeliveryPtr delivery) {
@@ -317,6 +347,7 @@ void Gateway::Resume(DeliveryPtr delivery, WakeReason reason) {
     case WakeReason::kUnknown:
       return AnswerDecision(*delivery, OutcomeUnknown{}, nullptr);
     case WakeReason::kTimedOut:
+      if (clock_.SteadyMs() < delivery->wait_until_ms) return LookUp(std::move(delivery));  // a lease has ended
       return AnswerDecision(*delivery, InFlight{}, nullptr);
     case WakeReason::kShutDown:
       return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");

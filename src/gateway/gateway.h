@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <variant>
 
 #include "base/byte_budget.h"
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "gateway/in_flight_table.h"
 #include "gateway/outcome.h"
 #include "gateway/route.h"
+#include "gateway/sidecar.h"
 #include "gateway/worker_pool.h"
 #include "store/store.h"
 #include "upstream/upstream.h"
@@ -73,6 +75,17 @@ class Gateway {
   // is being executed, unless `force`. Other errors as Store::Erase.
   Result<bool> Forget(const ScopedKey& key, bool force);
 
+  // Sends the stored request of a key again, by an operator's hand: one whose outcome is unknown, or with `force` a
+  // completed one, and waits for the answer, whose body is left out. The answer without a status: the application's
+  // broke off. Or why nothing was sent. Errors as of Store::Get.
+  Result<std::variant<Intervention, Reply>> Redeliver(const ScopedKey& key, bool force);
+
+  // Settles a key whose outcome is unknown, by an operator's hand; see Store::Resolve.
+  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome);
+
+  // Claims for applications that do their work themselves.
+  Sidecar& sidecar() { return sidecar_; }
+
   // Whether this process is executing the key now.
   [[nodiscard]] bool IsExecuting(const ScopedKey& key) const { return table_.Holds(key); }
 
@@ -99,11 +112,13 @@ class Gateway {
   Status FindGuarded(Delivery& delivery);
   void Elect(DeliveryPtr delivery);
   void LookAgain(DeliveryPtr delivery);
+  void AwaitLease(DeliveryPtr delivery, int64_t left_ms);
   void Enqueue(DeliveryPtr delivery);
   void Run(DeliveryPtr delivery);
   void Pass(Delivery& delivery);
   void Execute(Delivery& delivery);
   bool ClaimKey(Delivery& delivery);
+  bool ClaimAgain(Delivery& delivery);
   void Settle(Delivery& delivery, const ForwardResult& result, ResponseCollector& collector);
   void SettleAnswered(Delivery& delivery, ResponseCollector& collector);
 
@@ -118,6 +133,7 @@ class Gateway {
   Ending StoreOutcome(Delivery& delivery, const ResponseCollector& collector);
   Ending StoreUnknown(Delivery& delivery, std::string_view reason);
   Ending StoreRelease(Delivery& delivery, std::string_view reason);
+  Ending PutBack(Delivery& delivery, std::string_view reason);
   static void EndPermit(Delivery& delivery, Ending ending);
   void LogStoreError(const Delivery& delivery, const Status& status);
 
@@ -141,6 +157,7 @@ class Gateway {
 
   Housekeeper housekeeper_;
   InFlightTable table_;
+  Sidecar sidecar_;
   WorkerPool<Delivery> pool_;
 };
 

@@ -26,7 +26,9 @@ InFlightTable::Admission InFlightTable::Admit(const ScopedKey& key, const Reques
   const std::lock_guard lock(shard.mutex);
   auto [position, inserted] = shard.entries.try_emplace(key.bytes());
   Entry& entry = position->second;
-  if (inserted) {
+  if (inserted || !entry.held) {
+    entry.held = true;
+    entry.news = false;
     entry.fingerprint = facts.fingerprint;
     return Permit(this, key.bytes());
   }
@@ -36,7 +38,7 @@ InFlightTable::Admission InFlightTable::Admit(const ScopedKey& key, const Reques
   if (deadline_ms <= clock_.SteadyMs()) return decision;
   const TimerId timer = AddTimer(deadline_ms, key.bytes());
   if (timer.second == 0) return decision;
-  entry.waiting.push_back({timer, std::move(waiter)});
+  entry.waiting.push_back({timer, false, std::move(waiter)});
   waiting_.fetch_add(1, std::memory_order_relaxed);
   return Parked{};
 }
@@ -44,7 +46,18 @@ InFlightTable::Admission InFlightTable::Admit(const ScopedKey& key, const Reques
 bool InFlightTable::Holds(const ScopedKey& key) const {
   Shard& shard = ShardOf(key.bytes());
   const std::lock_guard lock(shard.mutex);
-  return shard.entries.contains(key.bytes());
+  const auto entry = shard.entries.find(key.bytes());
+  return entry != shard.entries.end() && entry->second.held;
+}
+
+std::list<InFlightTable::Waiting> InFlightTable::Take(Entry& entry, bool those_for_lease) {
+  std::list<Waiting> taken;
+  for (auto one = entry.waiting.begin(); one != entry.waiting.end();) {
+    const auto next = std::next(one);
+    if (those_for_lease || !one->for_lease) taken.splice(taken.end(), entry.waiting, one);
+    one = next;
+  }
+  return taken;
 }
 
 void InFlightTable::EndPermit(const std::string& key, Ending ending) {
@@ -53,9 +66,61 @@ void InFlightTable::EndPermit(const std::string& key, Ending ending) {
     Shard& shard = ShardOf(key);
     const std::lock_guard lock(shard.mutex);
     const auto position = shard.entries.find(key);
-    waiting = std::move(position->second.waiting);
+    Entry& entry = position->second;
+    // A permit that was held for nothing tells nothing about a lease.
+    waiting = Take(entry, ending != Ending::kForgot || entry.news);
+    entry.held = false;
+    if (entry.waiting.empty()) shard.entries.erase(position);
+  }
+  Wake(std::move(waiting), ending);
+}
+
+InFlightTable::Permit::LeaseWait InFlightTable::Permit::WaitForLease(int64_t lease_end_ms, int64_t deadline_ms,
+                                                                     std::unique_ptr<Waiter>& waiter) {
+  const LeaseWait result = table_->WaitForLease(key_, std::min(lease_end_ms, deadline_ms), waiter);
+  if (result == LeaseWait::kParked) table_ = nullptr;
+  return result;
+}
+
+InFlightTable::Permit::LeaseWait InFlightTable::WaitForLease(const std::string& key, int64_t until_ms,
+                                                             std::unique_ptr<Waiter>& waiter) {
+  std::list<Waiting> others;
+  {
+    Shard& shard = ShardOf(key);
+    const std::lock_guard lock(shard.mutex);
+    Entry& entry = shard.entries.find(key)->second;
+    if (std::exchange(entry.news, false)) return Permit::LeaseWait::kLookAgain;
+    const TimerId timer = AddTimer(until_ms, key);
+    if (timer.second == 0) return Permit::LeaseWait::kClosed;
+    others = Take(entry, false);
+    entry.held = false;
+    entry.waiting.push_back({timer, true, std::move(waiter)});
+    waiting_.fetch_add(1, std::memory_order_relaxed);
+  }
+  Wake(std::move(others), Ending::kForgot);
+  return Permit::LeaseWait::kParked;
+}
+
+void InFlightTable::Notify(const ScopedKey& key, Ending ending) {
+  std::list<Waiting> waiting;
+  {
+    Shard& shard = ShardOf(key.bytes());
+    const std::lock_guard lock(shard.mutex);
+    const auto position = shard.entries.find(key.bytes());
+    if (position == shard.entries.end()) return;
+    Entry& entry = position->second;
+    // Whoever holds the permit may have looked before, and wakes the others.
+    if (entry.held) {
+      entry.news = true;
+      return;
+    }
+    waiting = std::move(entry.waiting);
     shard.entries.erase(position);
   }
+  Wake(std::move(waiting), ending);
+}
+
+void InFlightTable::Wake(std::list<Waiting> waiting, Ending ending) {
   if (waiting.empty()) return;
   {
     const std::lock_guard lock(timer_mutex_);
@@ -124,6 +189,7 @@ void InFlightTable::ExpireWaits() {
           std::find_if(waiting.begin(), waiting.end(), [&](const Waiting& one) { return one.timer == timer; });
       if (found == waiting.end()) continue;
       expired.splice(expired.begin(), waiting, found);
+      if (!entry->second.held && waiting.empty()) shard.entries.erase(entry);
     }
     WakeAll(std::move(expired), WakeReason::kTimedOut);
   }

@@ -56,8 +56,20 @@ class InFlightTable {
     ~Permit() {
       if (table_ != nullptr) End(Ending::kUnknown);
     }
-    // Gives the key up and wakes those who wait, on this thread. REQUIRES: not called before.
+    // Gives the key up and wakes those who wait, on this thread. Those who wait for a lease are only woken if there is
+    // news of it. REQUIRES: not called before.
     void End(Ending ending) { std::exchange(table_, nullptr)->EndPermit(key_, ending); }
+
+    // What came of WaitForLease.
+    enum class LeaseWait : uint8_t {
+      kParked,     // the permit was given up, and the waiter was taken
+      kLookAgain,  // there was news while the permit was held, which is still so
+      kClosed,     // nobody is parked any more; the permit is still held
+    };
+    // The key is held by a lease in the store, until `lease_end_ms` (steady clock) if it is not renewed: gives the
+    // permit up, and parks `waiter` until there is news of the lease (Notify), until it ends (kTimedOut), or until
+    // `deadline_ms` (kTimedOut). The others are woken, to see the lease for themselves.
+    LeaseWait WaitForLease(int64_t lease_end_ms, int64_t deadline_ms, std::unique_ptr<Waiter>& waiter);
 
    private:
     friend class InFlightTable;
@@ -82,6 +94,10 @@ class InFlightTable {
   Admission Admit(const ScopedKey& key, const RequestFacts& facts, int64_t deadline_ms,
                   std::unique_ptr<Waiter>& waiter);
 
+  // The lease that holds `key` in the store has ended before its time: wakes those who wait for it. To be called after
+  // the store was changed.
+  void Notify(const ScopedKey& key, Ending ending);
+
   // Whether somebody holds the permit for `key`.
   [[nodiscard]] bool Holds(const ScopedKey& key) const;
 
@@ -97,9 +113,13 @@ class InFlightTable {
   using TimerId = std::pair<int64_t, uint64_t>;  // deadline and a serial number
   struct Waiting {
     TimerId timer;
+    bool for_lease = false;  // rather than for whoever holds the permit
     std::unique_ptr<Waiter> waiter;
   };
+  // Somebody holds the permit, or waits.
   struct Entry {
+    bool held = true;
+    bool news = false;  // Notify was called while it was held
     std::optional<Fingerprint> fingerprint;
     std::list<Waiting> waiting;  // in order of arrival
   };
@@ -111,6 +131,10 @@ class InFlightTable {
 
   Shard& ShardOf(const std::string& key) const;
   void EndPermit(const std::string& key, Ending ending);
+  Permit::LeaseWait WaitForLease(const std::string& key, int64_t until_ms, std::unique_ptr<Waiter>& waiter);
+  // Takes the waiters out that a Notify, or else the end of a permit, concerns.
+  static std::list<Waiting> Take(Entry& entry, bool those_for_lease);
+  void Wake(std::list<Waiting> waiting, Ending ending);
   void WakeAll(std::list<Waiting> waiting, WakeReason reason);
   TimerId AddTimer(int64_t deadline_ms, const std::string& key);
   void RunTimers();

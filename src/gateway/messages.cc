@@ -137,6 +137,7 @@ std::string OutboundHead(const Route& route, const InboundRequest& request, cons
     AppendField(kKeyField, keyed->key, &head);
     AppendField(kAttemptField, keyed->attempt, &head);
     if (keyed->possible_duplicate) AppendField(kPossibleDuplicateField, "restored", &head);
+    if (keyed->redelivery) AppendField(kRedeliveryField, "true", &head);
   }
   head += "\r\n";
   return head;

@@ -17,6 +17,7 @@ inline constexpr std::string_view kOutcomeField = "Oncegate-Outcome";
 inline constexpr std::string_view kKeyField = "Oncegate-Key";
 inline constexpr std::string_view kAttemptField = "Oncegate-Attempt";
 inline constexpr std::string_view kPossibleDuplicateField = "Oncegate-Possible-Duplicate";
+inline constexpr std::string_view kRedeliveryField = "Oncegate-Redelivery";
 inline constexpr std::string_view kBodyField = "Oncegate-Body";
 inline constexpr std::string_view kStoreField = "Oncegate-Store";
 inline constexpr std::string_view kForwardedForField = "X-Forwarded-For";
@@ -29,6 +30,7 @@ struct KeyedFields {
   std::string_view key;
   uint32_t attempt = 1;
   bool possible_duplicate = false;  // the store was restored and may have forgotten that the key was executed
+  bool redelivery = false;          // an operator has it sent again
 };
 
 // The request as the application gets it: request line, fields and the empty line. `keyed` may be null.

@@ -30,7 +30,21 @@ Status RocksDbStore::Commit(const Transition& transition) {
   const WriteGate::Pass pass(gate_);
   Status status = database_->Write(&batch, clock_);
   if (status.ok()) CountTransition(transition, &counts_);
+  if (status.ok()) NoteLease(transition);
   return status;
+}
+
+// The claim that `claim` repeats: the first answer was lost on its way.
+std::optional<Claimed> RocksDbStore::Repeated(const ClaimRequest& claim, const Record& record) {
+  if (claim.claim_id.empty() || record.owner != ClaimOwner::kSidecar || record.claim_id != claim.claim_id)
+    return std::nullopt;
+  Claimed claimed;
+  claimed.token = record.token;
+  claimed.attempt = record.attempt;
+  claimed.id = record.id;
+  claimed.lease_expires_at_ms = record.lease_expires_at_ms;
+  claimed.repeated = true;
+  return claimed;
 }
 
 Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const RequestFacts& facts) {
@@ -49,6 +63,9 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
       Decide(record_facts ? &*record_facts : nullptr, facts, now_ms, held ? AbsentKeys::kHold : AbsentKeys::kExecute);
   if (std::holds_alternative<Held>(decision)) return ClaimResult(Refused{decision, {}});
   const auto* execute = std::get_if<Execute>(&decision);
+  if (std::holds_alternative<InFlight>(decision)) {
+    if (const std::optional<Claimed> repeated = Repeated(claim, before->record)) return ClaimResult(*repeated);
+  }
   if (execute == nullptr) {
     before->record = WithoutPeoplesParts(std::move(before->record));
     if (Status status = LoadBodies(before); !status.ok()) return status;
@@ -92,6 +109,7 @@ Result<StoredRecord> RocksDbStore::MakeClaim(const ClaimRequest& claim, const Re
   record.hold_unknown = claim.hold_unknown;
   if (claim.owner == ClaimOwner::kSidecar) record.lease_expires_at_ms = StoredTime::After(now_ms, claim.lease_ms);
   record.on_lease_expiry = claim.on_lease_expiry;
+  record.claim_id = claim.claim_id;
   record.fingerprint = facts.fingerprint;
   record.source_ip = claim.source_ip;
   record.labels = claim.labels;
@@ -139,21 +157,30 @@ Status RocksDbStore::Complete(const ScopedKey& key, const Token& token, StoredRe
   Result<StoredRecord> before = LoadClaim(key, token);
   if (!before.ok()) return before.status();
   if (before->record.state == RecordState::kCompleted) return CheckSameOutcome(std::move(*before), response);
+  Transition transition{.key = key, .before = &*before, .request_body = {}, .response_body = {}};
+  const Result<StoredRecord> after = MakeCompleted(*before, std::move(response), &transition);
+  if (!after.ok()) return after.status();
+  transition.after = &*after;
+  return Commit(transition);
+}
+
+Result<StoredRecord> RocksDbStore::MakeCompleted(const StoredRecord& before, StoredResponse response,
+                                                 Transition* transition) {
   const int64_t now_ms = NowMs();
-  StoredRecord after = *before;
+  StoredRecord after = before;
   Record& record = after.record;
   record.state = RecordState::kCompleted;
   record.completed_at_ms = now_ms;
   record.expires_at_ms = StoredTime::After(now_ms, record.ttl_ms);
-  Transition transition{.key = key, .before = &*before, .after = &after, .request_body = {}, .response_body = {}};
+  after.response_body = {};
   if (response.body.size() > kInlineResponseBytesMax) {
     after.response_body = PlaceApart(response.body, record.expires_at_ms);
-    transition.response_body = std::move(response.body);
+    transition->response_body = std::move(response.body);
     response.body.clear();
   }
   record.response = std::move(response);
-  if (Status status = MoveRequestBody(*before, &after, &transition); !status.ok()) return status;
-  return Commit(transition);
+  if (Status status = MoveRequestBody(before, &after, transition); !status.ok()) return status;
+  return after;
 }
 
 Status RocksDbStore::Release(const ScopedKey& key, const Token& token) {
@@ -169,6 +196,9 @@ Status RocksDbStore::Release(const ScopedKey& key, const Token& token) {
 Result<StoredRecord> RocksDbStore::MakeUnknown(const StoredRecord& before, int64_t now_ms, Transition* transition) {
   StoredRecord after = before;
   after.record.state = RecordState::kUnknown;
+  // That of a completed record that was being redelivered: what counts now nobody knows.
+  after.record.response.reset();
+  after.response_body = {};
   after.record.expires_at_ms = before.record.hold_unknown ? kNever : StoredTime::After(now_ms, before.record.ttl_ms);
   if (Status status = MoveRequestBody(before, &after, transition); !status.ok()) return status;
   return after;
@@ -189,6 +219,11 @@ Status RocksDbStore::MarkUnknown(const ScopedKey& key, const Token& token) {
   return Commit(transition);
 }
 
+bool RocksDbStore::IsAlive(const Record& record, int64_t now_ms, bool in_flight) {
+  if (record.state != RecordState::kInProgress) return false;
+  return record.owner == ClaimOwner::kGateway ? in_flight : record.lease_expires_at_ms > now_ms;
+}
+
 Result<bool> RocksDbStore::Erase(const ScopedKey& key, bool force, bool in_flight) {
   const Access access(*this);
   if (!access.status().ok()) return access.status();
@@ -202,11 +237,7 @@ Result<bool> RocksDbStore::Erase(const ScopedKey& key, bool force, bool in_fligh
   if (!found.ok()) return found.status();
   const int64_t now_ms = NowMs();
   if (!*found || !IsLive((*found)->record, now_ms)) return false;
-  const Record& record = (*found)->record;
-  const bool leased = record.owner == ClaimOwner::kSidecar && record.lease_expires_at_ms > now_ms;
-  const bool alive =
-      record.state == RecordState::kInProgress && (leased || (record.owner == ClaimOwner::kGateway && in_flight));
-  if (alive && !force) return Conflict("the key is being executed");
+  if (IsAlive((*found)->record, now_ms, in_flight) && !force) return Conflict("the key is being executed");
   if (Status status = Commit({.key = key, .before = &**found, .request_body = {}, .response_body = {}}); !status.ok())
     return status;
   return true;

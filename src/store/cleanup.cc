@@ -44,6 +44,7 @@ Result<CleanupReport> RocksDbStore::RunCleanup(CleanupKind kind) {
   totals_.last_run_at_ms = NowMs();
   totals_.last_error = report.status().message();
   if (report.ok()) {
+    totals_.last_success_at_ms = totals_.last_run_at_ms;
     totals_.removed_total += report->removed;
     totals_.rewritten_total += report->rewritten;
     totals_.bytes_reclaimed_total += report->bytes_reclaimed;
@@ -158,6 +159,7 @@ void RocksDbStore::Reap() {
       if (access.status().ok()) {
         (void)SaveTime();  // the next one may work; a store that cannot write says so elsewhere
         EndRestored();
+        EndLeases();
       }
       saved_at_ms = now_ms;
     }

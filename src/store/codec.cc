@@ -6,13 +6,14 @@
 // The value of a record, version 1 (docs/record-format.md). Numbers are big-endian.
 //
 //   record      := version:u8 expires_at:u64 checksum:u32 fixed [fingerprint] type:string source_ip:string
-//                  [response] labels [request]
+//                  [response] labels [claim_id:string] [request]
 //   checksum    := CRC-32C of the key (scope, NUL, key), then of the value less these four bytes
 //   fixed       := state:u8 owner:u8 flags:u16 type_id:u32 attempt:u32 id:16 token:16
 //                  created_at:u64 completed_at:u64 ttl:u64 lease_expires_at:u64
 //   fingerprint := recipe:u8 digest:32                                if flags has kHasFingerprint
 //   response    := status:u16 head:string body                        if flags has kHasResponse
 //   labels      := count:varint { name:string value:string }
+//   claim_id                                                          if flags has kHasClaimId
 //   request     := method:string target:string fields:string body    if flags has kHasRequest
 //   body        := string | until:u64 size:u32 checksum:u32           the latter if flags says that it is apart
 //   string      := length:varint bytes
@@ -37,8 +38,9 @@ enum Flag : uint16_t {
   kHasRequest = 1 << 6,
   kRequestBodyKept = 1 << 7,
   kRequestBodyApart = 1 << 8,
+  kHasClaimId = 1 << 9,
 };
-constexpr unsigned kFlagsKnown = (1U << 9) - 1;
+constexpr unsigned kFlagsKnown = (1U << 10) - 1;
 
 uint16_t FlagsOf(const StoredRecord& stored) {
   const Record& record = stored.record;
@@ -55,6 +57,7 @@ uint16_t FlagsOf(const StoredRecord& stored) {
   set(kHasRequest, record.request.has_value());
   set(kRequestBodyKept, record.request && record.request->body_kept);
   set(kRequestBodyApart, record.request && stored.request_body.apart);
+  set(kHasClaimId, !record.claim_id.empty());
   return static_cast<uint16_t>(flags);
 }
 
@@ -155,7 +158,7 @@ constexpr size_t kFixedBytesMax = 192;
 
 size_t EstimateSize(const StoredRecord& stored) {
   const Record& record = stored.record;
-  size_t size = kFixedBytesMax + record.type.size() + record.source_ip.size();
+  size_t size = kFixedBytesMax + record.type.size() + record.source_ip.size() + record.claim_id.size();
   for (const auto& [name, value] : record.labels) size += name.size() + value.size() + 4;
   if (record.response) size += record.response->head.size() + 32;
   if (record.response && !stored.response_body.apart) size += record.response->body.size();
@@ -190,6 +193,7 @@ std::string EncodeRecord(const StoredRecord& stored) {
     PutString(&out, name);
     PutString(&out, value);
   }
+  if (!record.claim_id.empty()) PutString(&out, record.claim_id);
   if (record.request) {
     PutString(&out, record.request->method);
     PutString(&out, record.request->target);
@@ -222,6 +226,7 @@ Status DecodeRecord(const ScopedKey& key, std::string_view value, RecordParts pa
   if ((flags & kHasResponse) != 0) ReadResponse(&reader, flags, stored);
   if (parts == RecordParts::kAll) {
     ReadLabels(&reader, &record.labels);
+    if ((flags & kHasClaimId) != 0) record.claim_id = reader.String();
     if ((flags & kHasRequest) != 0) ReadRequest(&reader, flags, stored);
     if (!reader.rest().empty()) return Corruption("a record has bytes after its end");
   }

@@ -54,6 +54,10 @@ std::string LabelPrefix(std::string_view name, std::string_view value) {
   return {reinterpret_cast<const char*>(digest.data()), 16};
 }
 
+std::string TokenPrefix(const Token& token) {
+  return LabelPrefix({}, {reinterpret_cast<const char*>(token.data()), token.size()});
+}
+
 std::string BodyKey(int64_t until_ms, const RecordId& id, BodyPart part) {
   std::string out;
   PutTime(&out, until_ms);

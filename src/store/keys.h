@@ -36,6 +36,8 @@ bool ParseCreatedKey(std::string_view bytes, CreatedEntry* entry);
 // labels := label:16 created, where label is the front of the SHA-256 of name and value: of one size however long they
 // are, and no two pairs share it.
 std::string LabelPrefix(std::string_view name, std::string_view value);
+// The same for the token of a sidecar claim: the label without a name, which no record's own has.
+std::string TokenPrefix(const Token& token);
 
 // bodies := until:u64 id:16 part:u8
 std::string BodyKey(int64_t until_ms, const RecordId& id, BodyPart part);

@@ -79,6 +79,7 @@ Result<RecordPage> RocksDbStore::List(const ListFilter& filter, const std::strin
                         .limit = limit,
                         .now_ms = NowMs(),
                         .type_id = types_.Find(filter.type)};
+  EndLeases();
   RecordPage page;
   // Open records are few, as a rule, and have an index of their own, which is not by time.
   if (filter.state && *filter.state != RecordState::kCompleted && !filter.label) {
@@ -153,6 +154,7 @@ Status RocksDbStore::Visit(const ListQuery& query, std::string_view place, std::
   if (!*found || (*found)->record.created_at_ms != entry.created_at_ms) return OkStatus();
   Record& record = (*found)->record;
   if (!query.Matches(record)) return OkStatus();
+  HideFormerOutcome(&record);
   if (record.response) record.response->body.clear();
   if (record.request) record.request->body.clear();
   if (Status status = LoadReplays(&record); !status.ok()) return status;

@@ -101,6 +101,10 @@ Status RocksDbStore::CountOpen() {
     // Those that expire are in the index of expiry times, too, and are counted there.
     if (summary.expires_at_ms == kNever)
       counts_.Add({.state = summary.state, .type_id = summary.type_id, .expires_at_ms = kNever}, +1);
+    if (summary.state != RecordState::kInProgress || summary.owner != ClaimOwner::kSidecar) continue;
+    ScopedKey key;
+    // Looked at when it is due; what is due is only a guess until then.
+    if (ScopedKey::FromBytes(AsView(range->key()), &key)) leases_.Set(key, 0);
   }
   return FromRocks(range->status(), "counting open claims");
 }

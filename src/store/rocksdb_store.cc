@@ -78,7 +78,7 @@ Status RocksDbStore::LoadBody(const BodyRef& ref, const RecordId& id, BodyPart p
 
 Status RocksDbStore::LoadBodies(StoredRecord* stored) {
   Record& record = stored->record;
-  if (record.response && stored->response_body.apart) {
+  if (record.response && stored->response_body.apart && record.state == RecordState::kCompleted) {
     Status status = LoadBody(stored->response_body, record.id, BodyPart::kResponse, &record.response->body);
     if (!status.ok()) return status;
   }
@@ -108,6 +108,7 @@ Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordPart
     if (status.code() == StatusCode::kCorruption) continue;
     if (status.ok() && parts == RecordParts::kAll) status = LoadReplays(&(*found)->record);
     if (!status.ok()) return status;
+    HideFormerOutcome(&(*found)->record);
     return std::optional<Record>(std::move((*found)->record));
   }
   return database_->Note(status);

@@ -60,6 +60,7 @@ Result<StoreStats> RocksDbStore::Stats() {
   if (database_->read_only()) {
     if (Status status = CountOnce(); !status.ok()) return status;
   }
+  EndLeases();
   StoreStats stats;
   stats.now_ms = NowMs();
   {

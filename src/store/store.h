@@ -1,154 +1,15 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/status.h"
-#include "core/decide.h"
-#include "core/record.h"
+#include "store/store_types.h"
 
 namespace oncegate {
-
-// How much of a record a reader wants. kReplay leaves out what only people look at (request, labels), and is what the
-// replay lane asks for.
-enum class RecordParts : uint8_t { kReplay, kAll };
-
-// A claim to be made. The fields have the meaning of those of Record.
-struct ClaimRequest {
-  ScopedKey key;
-  std::string type;
-  ClaimOwner owner = ClaimOwner::kGateway;
-  int64_t ttl_ms = 0;
-  bool hold_unknown = true;
-  int64_t lease_ms = 0;  // sidecar claims: how long the claim lives unrenewed
-  LeaseExpiry on_lease_expiry = LeaseExpiry::kHold;
-  std::string source_ip;
-  Labels labels;
-  std::optional<StoredRequest> request;
-  // Until when the request's body is surely needed if all goes well, counted from now: the longest execution plus
-  // ttl_ms. A hint for where the store puts the body; an unknown outcome keeps it longer by itself.
-  int64_t request_body_needed_ms = 0;
-};
-
-// The claim was made: whoever holds the token may settle it.
-struct Claimed {
-  Token token{};
-  uint32_t attempt = 1;
-  RecordId id{};
-  int64_t lease_expires_at_ms = kNever;
-  bool possible_duplicate = false;  // the store was restored: the key may have been executed and forgotten
-};
-
-// The claim was not made: why, and the record that stands in the way (RecordParts::kReplay); an empty one if the
-// decision is Held.
-struct Refused {
-  Decision decision;  // never Execute
-  Record record;
-};
-
-using ClaimResult = std::variant<Claimed, Refused>;
-
-struct ListFilter {
-  std::string scope;   // empty: all
-  std::string type;    // empty: all
-  std::string prefix;  // of the key; empty: all
-  std::optional<RecordState> state;
-  std::optional<std::pair<std::string, std::string>> label;  // name and value
-};
-
-struct RecordPage {
-  std::vector<Record> records;  // newest first, RecordParts::kAll without bodies of requests and responses
-  std::string next_cursor;      // empty: this was the last page
-};
-
-struct TypeCount {
-  std::string type;
-  uint64_t active = 0;
-  uint64_t expired = 0;
-};
-
-struct ExpiringCount {
-  int64_t until_ms = 0;  // records that expire before this moment and are in no earlier bucket
-  uint64_t count = 0;
-};
-
-struct StoreStats {
-  int64_t now_ms = 0;
-  // active = completed + in progress + unknown, less what has expired; expired = not yet removed by a cleanup.
-  uint64_t active = 0;
-  uint64_t expired = 0;
-  uint64_t in_progress = 0;
-  uint64_t completed = 0;
-  uint64_t unknown = 0;
-  std::vector<TypeCount> by_type;       // most active first
-  std::vector<ExpiringCount> expiring;  // by time
-  bool exact = false;                   // false while the counts are still being read after a start
-  uint64_t disk_bytes = 0;
-  uint64_t wal_bytes = 0;
-  uint64_t memory_bytes = 0;
-};
-
-struct CleanupReport {
-  uint64_t removed = 0;
-  uint64_t rewritten = 0;  // entries of records and indexes that had not expired, but stood among those that had
-  uint64_t bytes_reclaimed = 0;
-  int64_t duration_ms = 0;
-};
-
-struct CleanupTotals {
-  int64_t last_run_at_ms = 0;  // stored time; 0: never since the start
-  uint64_t runs = 0;
-  uint64_t removed_total = 0;
-  uint64_t rewritten_total = 0;
-  uint64_t bytes_reclaimed_total = 0;
-  std::string last_error;  // empty: the last run succeeded
-};
-
-// What becomes of new keys in a store that was restored from a backup.
-enum class RestoredPolicy : uint8_t {
-  kAccept,  // they are executed, and marked as possible duplicates
-  kHold,    // they are refused until the operator decides otherwise
-};
-
-// A restored store has forgotten what was claimed after the backup was taken. Once everything it can have forgotten
-// would have expired anyway it is a store like any other.
-struct RestoredState {
-  RestoredPolicy policy = RestoredPolicy::kHold;
-  int64_t taken_at_ms = 0;  // when the backup was
-  int64_t until_ms = 0;
-};
-
-struct ImportReport {
-  uint64_t imported = 0;
-  uint64_t existing = 0;  // their keys have a live record, which stays as it is
-  uint64_t expired = 0;
-};
-
-struct BackupReport {
-  uint32_t id = 0;            // grows from backup to backup in a directory
-  int64_t taken_at_ms = 0;    // stored time
-  uint64_t bytes = 0;         // of everything in it
-  uint64_t bytes_copied = 0;  // that were not there from earlier ones
-  uint32_t kept = 0;          // backups that the directory holds now
-  int64_t duration_ms = 0;
-};
-
-struct VerifyReport {
-  static constexpr size_t kDifferencesMax = 100;
-
-  uint64_t records = 0;
-  uint64_t index_entries = 0;
-  uint64_t bodies = 0;           // those kept apart from their records
-  uint64_t leftover_bodies = 0;  // of records that have expired; they go when their own time comes
-  uint64_t differences_total = 0;
-  std::vector<std::string> differences;  // the first kDifferencesMax, a sentence each
-  int64_t duration_ms = 0;
-};
 
 // Remembers which keys were claimed and how they ended. The promise of the whole program rests on it: a call that
 // returned OK is as durable as the store was opened to be, and a call that failed changed nothing, except where the
@@ -186,6 +47,23 @@ class Store {
   virtual Status Release(const ScopedKey& key, const Token& token) = 0;
   // MarkUnknown: the work may or may not have been done. Held records never expire; others after ttl_ms.
   virtual Status MarkUnknown(const ScopedKey& key, const Token& token) = 0;
+
+  // Renew: the lease of a sidecar claim ends lease_ms from now; says when that is. Conflict as for the endings, and
+  // also once the lease has ended: those who waited were told so. Durable on return.
+  virtual Result<int64_t> Renew(const ScopedKey& key, const Token& token, int64_t lease_ms) = 0;
+
+  // The key whose live record bears this token of a sidecar claim; nothing if none does.
+  virtual Result<std::optional<ScopedKey>> FindToken(const Token& token) = 0;
+
+  // Settles a record whose outcome is unknown, by an operator's hand: with `outcome` it is completed, without it is
+  // forgotten. Whoever claimed it holds it no longer. In flight is what is so for Erase. Durable on return.
+  virtual Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight) = 0;
+
+  // Claims a record whose outcome is unknown, or with `force` one that is completed, to send its stored request again.
+  // The claim is ended like others, or by PutBack. REQUIRES what Claim does for gateway claims. Durable on return.
+  virtual Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force) = 0;
+  // Ends a redelivery that has had no effect: the record is again as it was before. Conflict as for the endings.
+  virtual Status PutBack(const ScopedKey& key, const Redelivery& redelivery) = 0;
 
   // Forgets a key by an operator's hand, whoever holds it. Conflict, and nothing changes, if a claim on it is alive and
   // `force` is false: by its lease, or, for gateway claims, if `in_flight` says so. True if there was a live record.

@@ -15,6 +15,7 @@
 #include "store/backup_writer.h"
 #include "store/compactor.h"
 #include "store/database.h"
+#include "store/lease_queue.h"
 #include "store/platform.h"
 #include "store/record_counts.h"
 #include "store/rocksdb_store.h"
@@ -44,6 +45,11 @@ class RocksDbStore final : public Store {
   Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) override;
   Status Release(const ScopedKey& key, const Token& token) override;
   Status MarkUnknown(const ScopedKey& key, const Token& token) override;
+  Result<int64_t> Renew(const ScopedKey& key, const Token& token, int64_t lease_ms) override;
+  Result<std::optional<ScopedKey>> FindToken(const Token& token) override;
+  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight) override;
+  Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force) override;
+  Status PutBack(const ScopedKey& key, const Redelivery& redelivery) override;
   Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) override;
   Status AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) override;
   Result<RecordPage> List(const ListFilter& filter, const std::string& cursor, size_t limit) override;
@@ -83,6 +89,10 @@ class RocksDbStore final : public Store {
   Status LoadBody(const BodyRef& ref, const RecordId& id, BodyPart part, std::string* body);
   Status LoadBodies(StoredRecord* stored);
   Status LoadReplays(Record* record);
+  // A record that is being redelivered keeps its outcome for PutBack; nobody else is to see it.
+  static void HideFormerOutcome(Record* record) {
+    if (record->state != RecordState::kCompleted) record->response.reset();
+  }
   bool IsLive(const Record& record, int64_t now_ms) const { return record.expires_at_ms > now_ms; }
 
   // -- Changing (claims.cc). All REQUIRE the key's shard lock.
@@ -91,6 +101,11 @@ class RocksDbStore final : public Store {
   Result<StoredRecord> LoadClaim(const ScopedKey& key, const Token& token);
   Result<StoredRecord> MakeClaim(const ClaimRequest& claim, const RequestFacts& facts, uint32_t attempt,
                                  const StoredRecord* rerun, int64_t now_ms, Transition* transition);
+  static std::optional<Claimed> Repeated(const ClaimRequest& claim, const Record& record);
+  // Whether somebody executes the record's key; `in_flight`: whether a gateway does.
+  static bool IsAlive(const Record& record, int64_t now_ms, bool in_flight);
+  // What a record becomes with this outcome.
+  Result<StoredRecord> MakeCompleted(const StoredRecord& before, StoredResponse response, Transition* transition);
   // Puts the request's body where it lives as long as `after` does.
   Status MoveRequestBody(const StoredRecord& before, StoredRecord* after, Transition* transition);
   // What a record becomes when its outcome is unknown.
@@ -101,6 +116,12 @@ class RocksDbStore final : public Store {
   Status EraseUnreadable(const ScopedKey& key);
   Status Commit(const Transition& transition);
   Status CheckSpace();
+
+  // -- Leases (leases.cc).
+  void NoteLease(const Transition& transition);
+  // Makes the claims unknown whose leases have ended, so that they are counted and listed as what they are.
+  void EndLeases();
+  Status EndLease(const ScopedKey& key);
 
   // -- Starting (recovery.cc).
   Status RecoverClaims();
@@ -169,6 +190,7 @@ class RocksDbStore final : public Store {
   // Self-synchronised.
   TypeDictionary types_;
   RecordCounts counts_;
+  LeaseQueue leases_;
   WriteGate gate_;
   AccessGate access_;
   BackupWriter backups_;

@@ -60,6 +60,8 @@ std::vector<IndexEntry> IndexEntriesOf(const ScopedKey& key, const StoredRecord&
   entries.push_back({Family::kCreated, created, summary});
   for (const auto& [name, value] : record.labels)
     entries.push_back({Family::kLabels, LabelPrefix(name, value) + created, summary});
+  if (record.owner == ClaimOwner::kSidecar)
+    entries.push_back({Family::kLabels, TokenPrefix(record.token) + created, summary});
   return entries;
 }
 

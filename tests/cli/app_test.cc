@@ -38,7 +38,7 @@ TEST(AppTest, WrongUseEndsWithOneLineAndExitCode2) {
       {{"bogus"}, "oncegate: 'bogus' is no command; see 'oncegate --help'\n"},
       {{"serve", "--nope"}, "oncegate: '--nope' is no flag; see 'oncegate serve --help'\n"},
       {{"serve", "--nope=1"}, "oncegate: '--nope=1' is no flag; see 'oncegate serve --help'\n"},
-      {{"serve", "--provider", "stripe"}, "oncegate: '--provider' is no flag; see 'oncegate serve --help'\n"},
+      {{"serve", "--routes", "x"}, "oncegate: '--routes' is no flag; see 'oncegate serve --help'\n"},
       {{"serve", "extra"}, "oncegate: 'extra' is not expected; see 'oncegate serve --help'\n"},
       {{"serve", "--ttl"}, "oncegate: --ttl: needs one value; see 'oncegate serve --help'\n"},
       {{"serve", "--ttl", "x"}, "oncegate: --ttl: 'x' is not a duration such as 500ms, 30s, 5m, 24h or 7d\n"},
@@ -72,7 +72,7 @@ TEST(AppTest, HelpOfServeGroupsFlagsAndShowsDefaults) {
   for (const char* wanted :
        {"Listeners:", "Policies:", "--ttl DURATION=24h", "--listen HOST:PORT=127.0.0.1:8080", "SIGHUP"})
     EXPECT_NE(ran.out.find(wanted), std::string::npos) << wanted << "\n" << ran.out;
-  EXPECT_EQ(ran.out.find("--provider"), std::string::npos);
+  EXPECT_EQ(ran.out.find("--routes"), std::string::npos);
 }
 
 TEST(AppTest, VersionNamesTheLibraries) {

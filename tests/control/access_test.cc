@@ -40,9 +40,9 @@ TEST(TokenFileTest, SkipsCommentsAndReadsNames) {
 
 TEST(TokenFileTest, RefusesWhatIsNoTokenWithoutShowingIt) {
   const std::pair<std::string, std::string> rows[] = {
-      {"", "no token"},          {"# only\n", "no token"},   {"two words", "line 1"}, {"ok\n:secret", "line 2"},
-      {"ok\n\nname:", "line 3"}, {"na me:secret", "line 1"}, {"s\"quote", "line 1"},  {"=", "line 1"},
-      {"a:b:c", "line 1"},       {"gr\xc3\xbcn", "line 1"},
+      {"", "no token"},          {"# only\n", "no token"},   {"two words", "line 1"},   {"ok\n:secret", "line 2"},
+      {"ok\n\nname:", "line 3"}, {"na me:secret", "line 1"}, {"s\"quote", "line 1"},    {"=", "line 1"},
+      {"a:b:c", "line 1"},       {"a:read-only:", "line 1"}, {"gr\xc3\xbcn", "line 1"},
   };
   for (const auto& [text, wanted] : rows) {
     const Result<std::vector<ControlToken>> tokens = ParseTokens(text);
@@ -89,6 +89,19 @@ TEST(AccessTest, WithTokensARequestMustBearOne) {
   };
   for (const auto& [fields, wanted] : rows)
     EXPECT_EQ(Ask(rules, "GET /v1/stats", "Host: gate.example\r\n" + fields), wanted) << fields;
+}
+
+TEST(AccessTest, ATokenMayBeForReadingOnly) {
+  const std::vector<ControlToken> tokens = Tokens("ops:abc\nwatch:read-only:def");
+  EXPECT_FALSE(tokens[0].read_only);
+  EXPECT_TRUE(tokens[1].read_only);
+  const AccessRules rules("127.0.0.1", tokens);
+  const std::string watch = "Host: x\r\nAuthorization: Bearer def\r\n";
+  EXPECT_EQ(Ask(rules, "GET /v1/stats", watch), "ok as watch");
+  EXPECT_TRUE(rules.Check(Head("GET /v1/stats", watch)).read_only);
+  for (const char* line : {"POST /v1/claims", "DELETE /v1/records/default/a", "POST /v1/cleanup", "PUT /"})
+    EXPECT_EQ(Ask(rules, line, watch), "unauthorized") << line;
+  EXPECT_EQ(Ask(rules, "POST /v1/claims", "Host: x\r\nAuthorization: Bearer abc\r\n"), "ok as ops");
 }
 
 TEST(AccessTest, ProbesNeedNoToken) {

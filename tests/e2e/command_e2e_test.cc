@@ -167,7 +167,8 @@ TEST_F(CommandE2e, EveryBadFlagValueIsOneClearLine) {
       {"--log-level", "loud"},
       {"--config", "/no/such/file"},
       {"--control-token-file", "/no/such/file"},
-      {"--provider", "stripe"},  // not built yet: unknown, never silently ignored
+      {"--provider", "nobody"},
+      {"--routes", "x"},  // not built yet: unknown, never silently ignored
       {"--tls-cert", "x"},
       {"--rate-limit", "5"},
       {"--rate-burst", "5"},

@@ -51,6 +51,14 @@ class FakeStore final : public Store {
     const Decision decision =
         Decide(old ? &old_facts : nullptr, facts, NowMs(), hold ? AbsentKeys::kHold : AbsentKeys::kExecute);
     const auto* execute = std::get_if<Execute>(&decision);
+    const bool same_claim = old && old->owner == ClaimOwner::kSidecar && !claim.claim_id.empty() &&
+                            old->claim_id == claim.claim_id && std::holds_alternative<InFlight>(decision);
+    if (same_claim)
+      return ClaimResult(Claimed{.token = old->token,
+                                 .attempt = old->attempt,
+                                 .id = old->id,
+                                 .lease_expires_at_ms = old->lease_expires_at_ms,
+                                 .repeated = true});
     if (execute == nullptr) return ClaimResult(Refused{decision, old.value_or(Record{})});
     Record record;
     record.id = old ? old->id : NewRecordId();
@@ -68,6 +76,7 @@ class FakeStore final : public Store {
     record.request = claim.request;
     if (claim.owner == ClaimOwner::kSidecar) record.lease_expires_at_ms = NowMs() + claim.lease_ms;
     record.on_lease_expiry = claim.on_lease_expiry;
+    record.claim_id = claim.claim_id;
     records_[claim.key.bytes()] = record;
     ++claims;
     return ClaimResult(Claimed{.token = record.token,
@@ -79,6 +88,7 @@ class FakeStore final : public Store {
 
   Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) override {
     if (on_complete) on_complete();
+    if (IsOutcomeOf(key, token, response)) return OkStatus();
     return End(key, token, [&](Record& record) {
       record.state = RecordState::kCompleted;
       record.completed_at_ms = NowMs();
@@ -96,10 +106,72 @@ class FakeStore final : public Store {
     });
   }
 
+  Result<int64_t> Renew(const ScopedKey& key, const Token& token, int64_t lease_ms) override {
+    int64_t until_ms = 0;
+    const Status status = End(key, token, [&](Record& record) {
+      if (!IsAlive(record, false)) return;
+      record.lease_expires_at_ms = until_ms = NowMs() + lease_ms;
+    });
+    if (!status.ok()) return status;
+    if (until_ms == 0) return Conflict("the lease has ended");
+    return until_ms;
+  }
+  Result<std::optional<ScopedKey>> FindToken(const Token& token) override {
+    if (fail_gets) return Unavailable("reads fail");
+    const std::lock_guard lock(mutex_);
+    for (const auto& [bytes, record] : records_) {
+      if (record.owner == ClaimOwner::kSidecar && record.token == token && record.expires_at_ms > NowMs())
+        return std::optional<ScopedKey>(record.key);
+    }
+    return std::optional<ScopedKey>();
+  }
+  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight) override {
+    if (fail_endings) return Unavailable("writes fail");
+    const std::lock_guard lock(mutex_);
+    const std::optional<Record> record = Find(key);
+    if (!record) return Intervention::kNoRecord;
+    if (IsAlive(*record, in_flight)) return Intervention::kInFlight;
+    if (record->state == RecordState::kCompleted) return Intervention::kSettled;
+    if (!outcome) {
+      records_.erase(key.bytes());
+      return Intervention::kDone;
+    }
+    Record& settled = records_[key.bytes()];
+    settled.token = NewToken();
+    settled.state = RecordState::kCompleted;
+    settled.completed_at_ms = NowMs();
+    settled.expires_at_ms = NowMs() + settled.ttl_ms;
+    settled.response = std::move(outcome);
+    return Intervention::kDone;
+  }
+  Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force) override {
+    if (fail_claims) return NoSpace("claims fail");
+    const std::lock_guard lock(mutex_);
+    const std::optional<Record> before = Find(key);
+    if (!before) return RedeliveryResult(Intervention::kNoRecord);
+    if (IsAlive(*before, false)) return RedeliveryResult(Intervention::kInFlight);
+    if (before->state == RecordState::kCompleted && !force) return RedeliveryResult(Intervention::kSettled);
+    if (!before->request || !before->request->body_kept) return RedeliveryResult(Intervention::kNotRedeliverable);
+    Record& record = records_[key.bytes()];
+    record.state = RecordState::kInProgress;
+    record.owner = ClaimOwner::kGateway;
+    record.token = NewToken();
+    ++record.attempt;
+    record.expires_at_ms = kNever;
+    record.response.reset();
+    return RedeliveryResult(Redelivery{record.token, record.attempt, *before});
+  }
+  Status PutBack(const ScopedKey& key, const Redelivery& redelivery) override {
+    return End(key, redelivery.token, [&](Record& record) {
+      record = redelivery.before;
+      if (record.state == RecordState::kInProgress) record.state = RecordState::kUnknown;
+    });
+  }
+
   Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) override {
     const std::lock_guard lock(mutex_);
     const std::optional<Record> record = Find(key);
-    if (record && record->state == RecordState::kInProgress && in_flight && !force) return Conflict("in flight");
+    if (record && IsAlive(*record, in_flight) && !force) return Conflict("in flight");
     records_.erase(key.bytes());
     return record.has_value();
   }
@@ -120,7 +192,7 @@ class FakeStore final : public Store {
     for (const auto& [bytes, record] : records_) {
       const bool wanted = (filter.scope.empty() || record.key.scope() == filter.scope) &&
                           (filter.type.empty() || record.type == filter.type) &&
-                          (!filter.state || record.state == *filter.state) &&
+                          (!filter.state || StateNow(record) == *filter.state) &&
                           (!filter.label ||
                            std::find(record.labels.begin(), record.labels.end(), *filter.label) != record.labels.end());
       if (wanted && record.expires_at_ms > NowMs() && page.records.size() < limit) page.records.push_back(record);
@@ -139,9 +211,9 @@ class FakeStore final : public Store {
         continue;
       }
       ++stats.active;
-      if (record.state == RecordState::kInProgress) ++stats.in_progress;
-      if (record.state == RecordState::kCompleted) ++stats.completed;
-      if (record.state == RecordState::kUnknown) ++stats.unknown;
+      if (StateNow(record) == RecordState::kInProgress) ++stats.in_progress;
+      if (StateNow(record) == RecordState::kCompleted) ++stats.completed;
+      if (StateNow(record) == RecordState::kUnknown) ++stats.unknown;
     }
     return stats;
   }
@@ -195,6 +267,22 @@ class FakeStore final : public Store {
     const auto found = records_.find(key.bytes());
     if (found == records_.end() || found->second.expires_at_ms <= NowMs()) return std::nullopt;
     return found->second;
+  }
+
+  RecordState StateNow(const Record& record) const {
+    const bool ended = record.state == RecordState::kInProgress && record.owner == ClaimOwner::kSidecar &&
+                       record.lease_expires_at_ms <= NowMs();
+    return ended ? RecordState::kUnknown : record.state;
+  }
+  bool IsAlive(const Record& record, bool in_flight) const {
+    if (record.state != RecordState::kInProgress) return false;
+    return record.owner == ClaimOwner::kGateway ? in_flight : record.lease_expires_at_ms > NowMs();
+  }
+
+  bool IsOutcomeOf(const ScopedKey& key, const Token& token, const StoredResponse& response) const {
+    const std::lock_guard lock(mutex_);
+    const std::optional<Record> record = Find(key);
+    return record && record->state == RecordState::kCompleted && record->token == token && record->response == response;
   }
 
   template <typename Change>

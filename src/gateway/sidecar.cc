@@ -1,0 +1,203 @@
+#include "gateway/sidecar.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace oncegate {
+namespace {
+
+using http::ErrorCode;
+
+// What a thread that waits and the table that wakes it have in common.
+struct Signal {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<WakeReason> reason;  // guarded by mutex
+};
+
+class ThreadWaiter final : public Waiter {
+ public:
+  explicit ThreadWaiter(std::shared_ptr<Signal> signal) : signal_(std::move(signal)) {}
+  [[nodiscard]] bool Gone() const override { return false; }
+  void Wake(std::unique_ptr<Waiter>, WakeReason reason) override {
+    const std::lock_guard lock(signal_->mutex);
+    signal_->reason = reason;
+    signal_->changed.notify_all();
+  }
+
+ private:
+  const std::shared_ptr<Signal> signal_;  // shared, because the table may drop the waiter while the thread wakes
+};
+
+ErrorCode CodeOf(const Decision& decision) {
+  if (std::holds_alternative<KeyReused>(decision)) return ErrorCode::kKeyReused;
+  if (std::holds_alternative<InFlight>(decision)) return ErrorCode::kInFlight;
+  if (std::holds_alternative<Held>(decision)) return ErrorCode::kStoreUnavailable;
+  return ErrorCode::kOutcomeUnknown;
+}
+
+}  // namespace
+
+// One claim's time to wait, and its place among those who may.
+class Sidecar::Wait {
+ public:
+  Wait(std::atomic<size_t>& waiting, const Clock& clock, int64_t wait_ms)
+      : waiting_(waiting), clock_(clock), has_place_(wait_ms > 0 && TakePlace()) {
+    deadline_ms_ = clock.SteadyMs() + (has_place_ ? wait_ms : 0);
+  }
+  ~Wait() {
+    if (has_place_) waiting_.fetch_sub(1);
+  }
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+
+  [[nodiscard]] bool over() const { return clock_.SteadyMs() >= deadline_ms_; }
+  [[nodiscard]] int64_t deadline_ms() const { return deadline_ms_; }
+  // Who is to be woken for this claim.
+  std::unique_ptr<Waiter> NewWaiter() {
+    signal_ = std::make_shared<Signal>();
+    return std::make_unique<ThreadWaiter>(signal_);
+  }
+  WakeReason Await() {
+    std::unique_lock lock(signal_->mutex);
+    signal_->changed.wait(lock, [this] { return signal_->reason.has_value(); });
+    return *signal_->reason;
+  }
+
+ private:
+  bool TakePlace() {
+    if (waiting_.fetch_add(1) < kWaitingMax) return true;
+    waiting_.fetch_sub(1);
+    return false;
+  }
+
+  std::atomic<size_t>& waiting_;
+  const Clock& clock_;
+  const bool has_place_;
+  int64_t deadline_ms_ = 0;
+  std::shared_ptr<Signal> signal_;
+};
+
+Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms) {
+  Wait wait(waiting_, parts_.clock, wait_ms);
+  for (;;) {
+    Result<std::optional<ClaimResult>> tried = TryOnce(claim, facts, &wait);
+    if (!tried.ok()) return tried.status();
+    if (*tried) {
+      Count(claim.key, **tried);
+      return **std::move(tried);
+    }
+    // What it waits for is an earlier attempt: should that end unknown, this claim may not be the next one.
+    facts.on_unknown = UnknownPolicy::kHold;
+    switch (wait.Await()) {
+      case WakeReason::kSettled:
+      case WakeReason::kForgot:
+        continue;
+      case WakeReason::kUnknown:
+        parts_.counters.Add(ErrorCode::kOutcomeUnknown);
+        return ClaimResult(Refused{OutcomeUnknown{}, {}});
+      case WakeReason::kTimedOut:
+        if (!wait.over()) continue;  // a lease has ended, or was to end now
+        parts_.counters.Add(ErrorCode::kInFlight);
+        return ClaimResult(Refused{InFlight{}, {}});
+      case WakeReason::kShutDown:
+        return Unavailable("the server is shutting down");
+    }
+  }
+}
+
+Result<std::optional<ClaimResult>> Sidecar::TryOnce(const ClaimRequest& claim, const RequestFacts& facts, Wait* wait) {
+  // A completed record stays as it is until it expires: replays need no permit.
+  Result<std::optional<Record>> record = parts_.store.Get(claim.key, RecordParts::kReplay);
+  if (!record.ok()) return record.status();
+  if (record->has_value() && (*record)->state == RecordState::kCompleted) {
+    const int64_t now_ms = parts_.store.NowMs();
+    const RecordFacts record_facts = FactsOf(**record, now_ms);
+    const Decision decision = Decide(&record_facts, facts, now_ms);
+    if (!std::holds_alternative<Execute>(decision))
+      return std::optional<ClaimResult>(Refused{decision, **std::move(record)});
+  }
+  std::unique_ptr<Waiter> waiter = wait->NewWaiter();
+  InFlightTable::Admission admission = parts_.table.Admit(claim.key, facts, wait->deadline_ms(), waiter);
+  if (std::holds_alternative<InFlightTable::Parked>(admission)) return std::optional<ClaimResult>();
+  if (const auto* decision = std::get_if<Decision>(&admission))
+    return std::optional<ClaimResult>(Refused{*decision, {}});
+  return ClaimWithPermit(claim, facts, std::get<InFlightTable::Permit>(std::move(admission)), wait);
+}
+
+Result<std::optional<ClaimResult>> Sidecar::ClaimWithPermit(const ClaimRequest& claim, const RequestFacts& facts,
+                                                            InFlightTable::Permit permit, Wait* wait) {
+  for (;;) {
+    Result<ClaimResult> result = parts_.store.Claim(claim, facts);
+    const auto* refused = result.ok() ? std::get_if<Refused>(&*result) : nullptr;
+    const bool leased = refused != nullptr && std::holds_alternative<InFlight>(refused->decision);
+    if (leased && !wait->over()) {
+      const int64_t left_ms = refused->record.lease_expires_at_ms - parts_.store.NowMs();
+      std::unique_ptr<Waiter> waiter = wait->NewWaiter();
+      switch (permit.WaitForLease(parts_.clock.SteadyMs() + left_ms, wait->deadline_ms(), waiter)) {
+        case InFlightTable::Permit::LeaseWait::kParked:
+          return std::optional<ClaimResult>();
+        case InFlightTable::Permit::LeaseWait::kLookAgain:
+          continue;
+        case InFlightTable::Permit::LeaseWait::kClosed:
+          break;
+      }
+    }
+    // Whoever waits sees for himself what the store says now.
+    permit.End(Ending::kForgot);
+    if (!result.ok()) return result.status();
+    return std::optional<ClaimResult>(*std::move(result));
+  }
+}
+
+Result<ScopedKey> Sidecar::KeyOf(const Token& token) {
+  Result<std::optional<ScopedKey>> key = parts_.store.FindToken(token);
+  if (!key.ok()) return key.status();
+  if (!key->has_value()) return Conflict("no key is held by this token");
+  return **std::move(key);
+}
+
+Status Sidecar::Complete(const Token& token, StoredResponse response) {
+  const Result<ScopedKey> key = KeyOf(token);
+  if (!key.ok()) return key.status();
+  if (Status status = parts_.store.Complete(*key, token, std::move(response)); !status.ok()) return status;
+  parts_.table.Notify(*key, Ending::kSettled);
+  return OkStatus();
+}
+
+Status Sidecar::Release(const Token& token) {
+  const Result<ScopedKey> key = KeyOf(token);
+  if (!key.ok()) return key.status();
+  if (Status status = parts_.store.Release(*key, token); !status.ok()) return status;
+  parts_.table.Notify(*key, Ending::kForgot);
+  parts_.logger.Log(LogLevel::kInfo, LogEvent::kReleased, "the key is released: a retry will be executed",
+                    {{"scope", key->scope()}, {"key", key->key()}, {"reason", "the sidecar's client says so"}});
+  return OkStatus();
+}
+
+Result<int64_t> Sidecar::Renew(const Token& token, int64_t lease_ms) {
+  const Result<ScopedKey> key = KeyOf(token);
+  if (!key.ok()) return key.status();
+  return parts_.store.Renew(*key, token, lease_ms);
+}
+
+void Sidecar::Count(const ScopedKey& key, const ClaimResult& result) {
+  if (const auto* claimed = std::get_if<Claimed>(&result)) {
+    if (claimed->repeated) return;
+    parts_.counters.Add(Outcome::kExecuted);
+    parts_.logger.Log(
+        LogLevel::kInfo, LogEvent::kKeyNew, "idempotency key is new",
+        {{"scope", key.scope()}, {"key", key.key()}, {"attempt", static_cast<int64_t>(claimed->attempt)}});
+    return;
+  }
+  const Decision& decision = std::get<Refused>(result).decision;
+  if (!std::holds_alternative<Replay>(decision)) return parts_.counters.Add(CodeOf(decision));
+  parts_.counters.Add(Outcome::kReplayed);
+  parts_.housekeeper.CountReplay(key);
+  parts_.logger.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
+                    {{"scope", key.scope()}, {"key", key.key()}});
+}
+
+}  // namespace oncegate
