@@ -13,6 +13,7 @@ enum class StatusCode {
   kNotFound,
   kConflict,     // somebody else holds what was asked for, or the claim was lost
   kUnavailable,  // cannot answer now; trying again later may work
+  kBusy,         // is at something that soon ends; trying again will work
   kCorruption,   // stored bytes are not what was written
   kNoSpace,      // the disk is full or nearly so
   kInternal,
@@ -45,6 +46,9 @@ inline Status NotFound(std::string message) {
 }
 inline Status Conflict(std::string message) {
   return {StatusCode::kConflict, std::move(message)};
+}
+inline Status Busy(std::string message) {
+  return {StatusCode::kBusy, std::move(message)};
 }
 inline Status Unavailable(std::string message) {
   return {StatusCode::kUnavailable, std::move(message)};

@@ -46,6 +46,13 @@ Status ReadFilter(const Target& target, ListFilter* filter) {
   return OkStatus();
 }
 
+// For a record whose bodies cannot be read.
+Record WithoutBodies(Record record) {
+  if (record.request) record.request->body_kept = false;
+  if (record.response) record.response->body_kept = false;
+  return record;
+}
+
 }  // namespace
 
 ApiAnswer ProblemAnswer(const http::Error& error) {
@@ -206,6 +213,12 @@ ApiAnswer ControlApi::ListWhole(const ListFilter& filter, std::string cursor, si
     cursor = page->next_cursor;
     for (const Record& listed : page->records) {
       const Result<std::optional<Record>> record = parts_.store.Get(listed.key, RecordParts::kAll);
+      // One damaged body must not keep the others from being saved.
+      if (record.status().code() == StatusCode::kCorruption) {
+        (void)StoreProblem(record.status());
+        WriteOne(WithoutBodies(listed), true, &json);
+        continue;
+      }
       if (!record.ok()) return StoreProblem(record.status());
       if (record->has_value()) WriteOne(**record, true, &json);
     }

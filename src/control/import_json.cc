@@ -99,6 +99,7 @@ struct Message {
   std::string fields;
   std::string body;
   bool has_body = false;
+  bool nested = false;  // an object of its own, as exports have it
 
   // False: this is no member of a message.
   bool Take(std::string_view name, const element& value, bool request, Status* status_out) {
@@ -167,7 +168,9 @@ Result<StoredResponse> ResponseOf(Message message) {
   http::ResponseHead head;
   if (parser.ParseResponse(bytes, "POST", &head) != http::ParseState::kDone)
     return InvalidArgument("'headers' make no HTTP answer: " + parser.error().detail);
-  return ResponseToStore(head, std::move(message.body), true);
+  // What was too large to be kept is `null` in an export; a row without a body had none.
+  const bool kept = message.has_body || !message.nested || http::StatusHasNoBody(*message.status);
+  return ResponseToStore(head, std::move(message.body), kept);
 }
 
 Result<StoredRequest> RequestOf(Message message) {
@@ -272,6 +275,7 @@ class LineReader {
     simdjson::dom::object object;
     if (value.get(object) != simdjson::SUCCESS) return Wrong(name, "is not an object");
     message->emplace();
+    (*message)->nested = true;
     for (const auto& [member, part] : object) {
       Status status;
       if (!(*message)->Take(member, part, request, &status))

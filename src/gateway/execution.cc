@@ -118,12 +118,12 @@ bool Gateway::ClaimKey(Delivery& delivery) {
                      .source_ip = delivery.request.client_ip,
                      .labels = delivery.labels,
                      .request = RequestToStore(route, delivery.request),
-                     .request_body_needed_ms = route.upstream_timeout_ms + route.ttl_ms};
+                     .request_body_needed_ms = route.upstream_timeout_ms + route.ttl_ms,
+                     .acts_on_failure = route.on_store_error == StoreErrorPolicy::kForward};
   Result<ClaimResult> result = store_.Claim(claim, delivery.facts);
   if (!result.ok()) {
     LogStoreError(delivery, result.status());
-    const bool damaged = result.status().code() == StatusCode::kCorruption;
-    if (route.on_store_error == StoreErrorPolicy::kForward && !damaged) return true;
+    if (MayFailOpen(route, result.status())) return true;
     Refuse(delivery, ErrorCode::kStoreUnavailable, "The store cannot take a claim now; nothing was executed.");
     return false;
   }

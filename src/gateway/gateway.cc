@@ -354,14 +354,20 @@ void Gateway::Resume(DeliveryPtr delivery, WakeReason reason) {
   }
 }
 
+// A record that is there but damaged is known to have been executed; a store that is busy soon answers; and one that is
+// restored and held may have forgotten the key.
+bool Gateway::MayFailOpen(const Route& route, const Status& status) const {
+  if (route.on_store_error == StoreErrorPolicy::kReject) return false;
+  if (status.code() == StatusCode::kCorruption || status.code() == StatusCode::kBusy) return false;
+  const std::optional<RestoredState> restored = store_.Restored();
+  return !restored || restored->policy != RestoredPolicy::kHold;
+}
+
 void Gateway::StoreFailed(DeliveryPtr delivery, const Status& status) {
   Delivery& d = *delivery;
   LogStoreError(d, status);
-  // A record that is there but damaged, or that was settled a moment ago, is known to have been executed.
-  const bool known = d.saw_settled || status.code() == StatusCode::kCorruption;
-  const std::optional<RestoredState> restored = store_.Restored();
-  const bool held = restored && restored->policy == RestoredPolicy::kHold;
-  if (known || held || d.route->on_store_error == StoreErrorPolicy::kReject)
+  // What was settled a moment ago is known to have been executed.
+  if (d.saw_settled || !MayFailOpen(*d.route, status))
     return Refuse(d, ErrorCode::kStoreUnavailable, "The store cannot answer now.");
   // Fail open, but still elect one executor among those that this process can see, and look once more when elected.
   d.plan = Delivery::Plan::kUnprotected;

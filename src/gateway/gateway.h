@@ -123,6 +123,7 @@ class Gateway {
   void SettleAnswered(Delivery& delivery, ResponseCollector& collector);
 
   void Resume(DeliveryPtr delivery, WakeReason reason);
+  [[nodiscard]] bool MayFailOpen(const Route& route, const Status& status) const;
   void StoreFailed(DeliveryPtr delivery, const Status& status);
   void AnswerDecision(Delivery& delivery, const Decision& decision, Record* record);
   void Refuse(Delivery& delivery, http::ErrorCode code, std::string detail);

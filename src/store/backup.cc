@@ -64,6 +64,8 @@ Result<int64_t> MarkRestored(const std::string& directory, const Clock& clock, L
 Result<BackupReport> BackupWriter::Write(Database& database, const std::string& store_directory,
                                          const std::string& directory, uint32_t keep) {
   const std::string doing = "backing up to " + directory;
+  const std::unique_lock one(one_at_a_time_, std::try_to_lock);
+  if (!one.owns_lock()) return Conflict("another backup is being made");
   const Result<BackupDirectory> held = BackupDirectory::OpenForWriting(directory, store_directory);
   if (!held.ok()) return held.status();
   const std::shared_ptr<rocksdb::Logger> log = NewRocksLog(nullptr);
@@ -99,10 +101,17 @@ void BackupWriter::End() {
   engine_ = nullptr;
 }
 
-void BackupWriter::Interrupt() {
+void BackupWriter::StopCurrent() {
   const std::lock_guard lock(mu_);
-  interrupted_ = true;
   if (engine_ != nullptr) engine_->StopBackup();
+}
+
+void BackupWriter::Interrupt() {
+  {
+    const std::lock_guard lock(mu_);
+    interrupted_ = true;
+  }
+  StopCurrent();
 }
 
 Result<BackupReport> RocksDbStore::Backup(const std::string& directory, uint32_t keep) {
@@ -131,6 +140,9 @@ Result<BackupReport> BackUpDirectory(const RocksDbStoreOptions& options, const s
                                      const Clock& clock, Logger& logger) {
   // A database that is only read cannot keep its files from being deleted meanwhile, so that it is opened for writing:
   // that makes sure, too, that nobody else has it. Nothing is settled that a server would settle at its start.
+  // It has to be there: an empty one, made now, would take the place of the good backups.
+  const Result<store::DirectoryState> state = store::PrepareDirectory(options.directory, /*read_only=*/true);
+  if (!state.ok()) return state.status();
   const Result<std::unique_ptr<store::Database>> database = store::Database::Open(options, {}, &logger);
   if (!database.ok()) return database.status();
   const int64_t begun_ms = clock.SteadyMs();

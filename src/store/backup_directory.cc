@@ -27,8 +27,17 @@ Status FromErrno(int error, const std::string& message) {
   return error == ENOSPC || error == EDQUOT ? NoSpace(text) : Unavailable(text);
 }
 
+Status SyncDirectory(const std::string& directory);
+
+// Durable on return.
 Status MakeDirectory(const std::string& directory) {
-  if (mkdir(directory.c_str(), 0700) == 0 || errno == EEXIST) return OkStatus();
+  if (mkdir(directory.c_str(), 0700) == 0) {
+    std::error_code ignored;
+    fs::path path = fs::absolute(directory, ignored).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    return SyncDirectory(path.parent_path());
+  }
+  if (errno == EEXIST) return OkStatus();
   const int error = errno;
   if (error == ENOENT)
     return InvalidArgument("cannot create the directory " + directory + ": the directory above it does not exist");

@@ -73,6 +73,7 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   }
   if (database_->read_only()) return Unavailable("the store was opened for reading only");
   if (Status status = CheckSpace(); !status.ok()) return status;
+  if (Status status = NoteRemembered(claim.ttl_ms); !status.ok()) return status;
   Transition transition{.key = claim.key, .before = before, .request_body = {}, .response_body = {}};
   const bool rerun = before != nullptr && IsLive(before->record, now_ms);
   Result<StoredRecord> after = MakeClaim(claim, facts, execute->attempt, rerun ? before : nullptr, now_ms, &transition);
@@ -80,7 +81,7 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   transition.after = &*after;
   const Record& record = after->record;
   if (Status status = Commit(transition); !status.ok()) {
-    if (record.attempt == 1) Doubt(claim.key, record.token);
+    if (record.attempt == 1 && !claim.acts_on_failure) Doubt(claim.key, record.token);
     return status;
   }
   return ClaimResult(Claimed{.token = record.token,

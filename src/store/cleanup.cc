@@ -172,16 +172,21 @@ void RocksDbStore::Reap() {
 }
 
 void RocksDbStore::Interrupt() {
-  backups_.Interrupt();
-  const std::lock_guard lock(thread_mu_);
   stop_.store(true);
   interrupt_.store(true);
-  thread_wake_.notify_all();
+  backups_.Interrupt();
+  {
+    const std::lock_guard lock(thread_mu_);
+    thread_wake_.notify_all();
+  }
+  const std::lock_guard lock(repair_mu_);
+  repair_wake_.notify_all();
 }
 
 void RocksDbStore::StopThreads() {
   Interrupt();
-  if (reaper_.joinable()) reaper_.join();  // first: it may start the other
+  if (repairer_.joinable()) repairer_.join();  // first: it may start the others
+  if (reaper_.joinable()) reaper_.join();
   if (counter_.joinable()) counter_.join();
 }
 

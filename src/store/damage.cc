@@ -81,8 +81,11 @@ std::string CurrentManifest(const std::string& directory) {
   return name.substr(0, name.find('\n'));
 }
 
+// "000012.log" or the manifest; not what somebody else writes into the directory.
 bool IsLog(const fs::path& path, const std::string& manifest) {
-  return path.extension() == ".log" || path.filename() == manifest;
+  const std::string stem = path.stem();
+  const bool numbered = !stem.empty() && stem.find_first_not_of("0123456789") == std::string::npos;
+  return (numbered && path.extension() == ".log") || path.filename() == manifest;
 }
 
 bool TableOpens(const fs::path& path) {

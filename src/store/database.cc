@@ -189,7 +189,9 @@ Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& opti
   std::unique_ptr<Database> database(new Database(options, platform, logger));
   if (*state == DirectoryState::kDatabase) {
     if (Status status = database->CheckFormat(options.directory); !status.ok()) return status;
-    const std::vector<std::string> damaged = LogsWithDamagedEnds(options.directory);
+    // Without syncs the disk may have kept any part of the end, and RocksDB ends the replay there.
+    const std::vector<std::string> damaged =
+        database->async_logs_ ? std::vector<std::string>() : LogsWithDamagedEnds(options.directory);
     if (!damaged.empty()) return DamagedIn(options.directory, damaged, "the length of a record is wrong");
   } else if (Status status = database->SyncParentOf(options.directory); !status.ok()) {
     return status;

@@ -36,6 +36,7 @@ inline constexpr std::string_view kFormatKey = "oncegate.format";               
 inline constexpr std::string_view kLogsKey = "oncegate.logs";                   // "async" or "sync"; none: sync
 inline constexpr std::string_view kStoredTimeKey = "oncegate.stored_time";      // ms, u64
 inline constexpr std::string_view kRemovedUntilKey = "oncegate.removed_until";  // ms, u64
+inline constexpr std::string_view kRememberedKey = "oncegate.remembered";       // ms, u64: the longest ttl of a claim
 inline constexpr std::string_view kRestoredKey = "oncegate.restored";           // RestoredMark; none: not restored
 inline constexpr std::string_view kTypePrefix = "oncegate.type/";               // + id:u32 -> name
 

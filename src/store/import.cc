@@ -28,6 +28,10 @@ Status RocksDbStore::ImportOne(Record record, int64_t now_ms, ImportBatch* batch
     return OkStatus();
   }
   Result<Found> found = Load(record.key, RecordParts::kAll);
+  if (found.status().code() == StatusCode::kCorruption) {
+    ++batch->report.existing;  // damaged, but there
+    return OkStatus();
+  }
   if (!found.ok()) return found.status();
   const bool live = *found && IsLive((*found)->record, now_ms);
   if (live || !batch->keys.insert(record.key.bytes()).second) {
@@ -69,6 +73,13 @@ Result<ImportReport> RocksDbStore::Import(std::vector<Record> records) {
   if (!access.status().ok()) return access.status();
   if (database_->read_only()) return Unavailable("the store was opened for reading only");
   if (Status status = CheckSpace(); !status.ok()) return status;
+  // Types that are new cost a write each, for which no claim has to wait.
+  int64_t ttl_ms_max = 0;
+  for (const Record& record : records) {
+    ttl_ms_max = std::max(ttl_ms_max, record.ttl_ms);
+    if (const Result<uint32_t> type_id = types_.IdFor(record.type); !type_id.ok()) return type_id.status();
+  }
+  if (Status status = NoteRemembered(ttl_ms_max); !status.ok()) return status;
   std::set<std::mutex*> shards;
   for (const Record& record : records) shards.insert(&ShardOf(record.key));
   std::vector<std::unique_lock<std::mutex>> locks;

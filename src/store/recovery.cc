@@ -23,6 +23,7 @@ Status RocksDbStore::Start() {
   if (database_->read_only()) return OkStatus();  // counted when statistics are asked for
   StartCounting();
   reaper_ = std::thread([this] { Reap(); });
+  repairer_ = std::thread([this] { RepairWhenWanted(); });
   return OkStatus();
 }
 

@@ -1,22 +1,24 @@
+#include <algorithm>
+
 #include "store/store_impl.h"
 
 namespace oncegate::store {
 namespace {
 
-// How often a database that refuses writes is opened anew at most, by the store's clock.
-constexpr int64_t kReopenIntervalMs = 1000;
-// How long calls wait while it is being opened, before they are told to come again; and how long opening it waits for
-// the calls that are under way.
+// How long calls wait while it is being opened, before they are told to come again; reads are made by threads that
+// serve many connections. And how long opening it waits for the calls that are under way.
 constexpr std::chrono::milliseconds kEnterWait{2000};
+constexpr std::chrono::milliseconds kReadEnterWait{500};
 constexpr std::chrono::milliseconds kCloseWait{5000};
 // Claims that are taken back if they turn out to be on disk; more than the gateway has in flight.
 constexpr size_t kDoubtedMax = 4096;
 
 }  // namespace
 
-RocksDbStore::Access::Access(RocksDbStore& store) : store_(store), entered_(store.access_.Enter(kEnterWait)) {
+RocksDbStore::Access::Access(RocksDbStore& store, Kind kind)
+    : store_(store), entered_(store.access_.Enter(kind == kReading ? kReadEnterWait : kEnterWait)) {
   if (!entered_)
-    status_ = Unavailable("the store is being opened again after a disk error");
+    status_ = Busy("the store is being opened again after a disk error");
   else if (!store.database_->is_open())
     status_ = Unavailable("the store could not be opened again after a disk error");
 }
@@ -24,33 +26,53 @@ RocksDbStore::Access::Access(RocksDbStore& store) : store_(store), entered_(stor
 RocksDbStore::Access::~Access() {
   if (!entered_) return;
   store_.access_.Leave();
-  if (store_.database_->write_failing()) store_.Repair();
+  if (!store_.database_->write_failing() || store_.repair_wanted_.exchange(true)) return;
+  const std::lock_guard lock(store_.repair_mu_);
+  store_.repair_wake_.notify_one();
+}
+
+// In a thread of its own: whoever notices that writes fail has connections to serve.
+void RocksDbStore::RepairWhenWanted() {
+  std::unique_lock lock(repair_mu_);
+  for (;;) {
+    repair_wake_.wait(lock, [this] { return stop_.load() || repair_wanted_.load(); });
+    if (stop_.load()) return;
+    repair_wanted_.store(false);
+    lock.unlock();
+    const int64_t now_ms = clock_.SteadyMs();
+    if (!repaired_at_ms_ || now_ms - *repaired_at_ms_ >= repair_interval_ms_) {
+      const bool failed = database_->write_failing() && !Repair();
+      repair_interval_ms_ = failed ? std::min(2 * repair_interval_ms_, kReopenIntervalMsMax) : kReopenIntervalMs;
+      repaired_at_ms_ = clock_.SteadyMs();
+    }
+    lock.lock();
+  }
 }
 
 // RocksDB refuses writes for good after many errors of the disk, and after others although it says that it has resumed
-// (its issues 11643 and 12998); opened again it works. The call that has failed does this, once it holds no lock any
-// more, so that the next one succeeds. Before the old database is given up the disk must have shown that it takes
-// writes: it still answers reads.
-void RocksDbStore::Repair() {
-  const std::unique_lock lock(repair_mu_, std::try_to_lock);
-  if (!lock.owns_lock() || stop_.load() || !database_->write_failing()) return;
-  const int64_t now_ms = clock_.SteadyMs();
-  if (repaired_at_ms_ && now_ms - *repaired_at_ms_ < kReopenIntervalMs) return;
-  repaired_at_ms_ = now_ms;
-  if (!access_.Enter(kEnterWait)) return;
+// (its issues 11643 and 12998); opened again it works. Before the old database is given up, which still answers reads,
+// the disk must have shown that it takes writes. False: everybody was kept out for nothing.
+bool RocksDbStore::Repair() {
+  if (!access_.Enter(kEnterWait)) return true;
   const bool usable = database_->DiskTakesWrites();
   access_.Leave();
-  if (!usable) return;
-  interrupt_.store(true);  // a cleanup would keep everybody waiting
-  if (access_.Close(kCloseWait)) {
+  if (!usable) return true;
+  // Cleanups, verifications and backups would keep everybody waiting.
+  interrupt_.store(true);
+  backups_.StopCurrent();
+  const bool closed = access_.Close(kCloseWait);
+  Status status;
+  if (closed) {
     StopCounting();
-    Status status = database_->Reopen();
+    status = database_->Reopen();
     if (status.ok()) status = WithdrawDoubted();
     if (status.ok()) status = Recount();
     LogRepair(status);
     access_.Open();
   }
-  interrupt_.store(stop_.load());
+  interrupt_.store(false);
+  if (stop_.load()) interrupt_.store(true);  // Interrupt sets it first
+  return closed && status.ok();
 }
 
 // A write that failed may be there after all, so that what was counted is not what is.

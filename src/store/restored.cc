@@ -1,5 +1,7 @@
 #include "store/restored.h"
 
+#include <algorithm>
+
 #include "base/units.h"
 #include "store/bytes.h"
 #include "store/codec.h"
@@ -25,9 +27,26 @@ bool DecodeRestoredMark(std::string_view value, RestoredMark* mark) {
   return reader.ok() && version == kValueVersion;
 }
 
+Status RocksDbStore::NoteRemembered(int64_t ttl_ms) {
+  if (ttl_ms <= remembered_ms_.load()) return OkStatus();
+  std::string value;
+  PutTime(&value, ttl_ms);
+  rocksdb::WriteBatch batch;
+  (void)batch.Put(AsSlice(kRememberedKey), value);
+  const std::lock_guard lock(remembered_mu_);
+  if (ttl_ms <= remembered_ms_.load()) return OkStatus();
+  Status status = database_->Write(&batch, clock_);
+  if (status.ok()) remembered_ms_.store(ttl_ms);
+  return status;
+}
+
 Status RocksDbStore::StartRestored() {
   rocksdb::PinnableSlice value;
-  Result<bool> found = database_->Get(Family::kDefault, kRestoredKey, &value);
+  Result<bool> found = database_->Get(Family::kDefault, kRememberedKey, &value);
+  if (!found.ok()) return found.status();
+  if (*found) remembered_ms_.store(Reader(AsView(value)).Time());
+  value.Reset();
+  found = database_->Get(Family::kDefault, kRestoredKey, &value);
   if (!found.ok()) return found.status();
   if (!*found) {
     if (options_.restored)
@@ -48,9 +67,11 @@ Status RocksDbStore::StartRestored() {
     (void)batch.Put(AsSlice(kRestoredKey), EncodeRestoredMark(mark));
     if (Status status = database_->Write(&batch, clock_); !status.ok()) return status;
   }
+  // Whatever ttl this start is told, what was forgotten may have been claimed with a longer one.
+  const int64_t window_ms = std::max(remembered_ms_.load(), options_.remembered_ms);
   restored_ = {.policy = *options_.restored,
                .taken_at_ms = mark.taken_at_ms,
-               .until_ms = StoredTime::After(mark.started_at_ms, options_.remembered_ms)};
+               .until_ms = StoredTime::After(mark.started_at_ms, window_ms)};
   EndRestored();
   if (!Restored()) return OkStatus();
   logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "the store was restored from a backup",

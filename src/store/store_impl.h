@@ -67,10 +67,11 @@ class RocksDbStore final : public Store {
   using Found = std::optional<StoredRecord>;
 
   // A call's stay in the store, to be declared first in it: the database is not exchanged meanwhile. The call may go on
-  // if `status` says so. If writes fail at its end, the database is opened anew.
+  // if `status` says so. If writes fail at its end, the database will be opened anew.
   class Access {
    public:
-    explicit Access(RocksDbStore& store);
+    enum Kind : uint8_t { kReading, kAny };
+    explicit Access(RocksDbStore& store, Kind kind = kAny);
     ~Access();
     Access(const Access&) = delete;
     Access& operator=(const Access&) = delete;
@@ -136,11 +137,18 @@ class RocksDbStore final : public Store {
 
   // -- Restored stores (restored.cc).
   Status StartRestored();
+  // Keeps the longest time for which keys were ever to be remembered. To be called before a claim for that time.
+  Status NoteRemembered(int64_t ttl_ms);
   // Takes the mark away when its time has passed.
   void EndRestored();
 
   // -- After errors of the disk (repair.cc).
-  void Repair();
+  // How long after an attempt at opening a database that refuses writes the next one is made, by the store's clock:
+  // twice as long after each that failed.
+  static constexpr int64_t kReopenIntervalMs = 1000;
+  static constexpr int64_t kReopenIntervalMsMax = 4000;
+  void RepairWhenWanted();
+  bool Repair();
   Status Recount();
   // Remembers a claim that may be on disk although its write failed.
   void Doubt(const ScopedKey& key, const Token& token);
@@ -206,8 +214,14 @@ class RocksDbStore final : public Store {
   mutable std::mutex totals_mu_;
   CleanupTotals totals_;  // guarded by totals_mu_
 
-  std::mutex repair_mu_;                   // held during a repair
-  std::optional<int64_t> repaired_at_ms_;  // guarded by repair_mu_
+  std::mutex remembered_mu_;               // held while the next is written down
+  std::atomic<int64_t> remembered_ms_{0};  // the longest ttl of any claim
+
+  std::mutex repair_mu_;
+  std::condition_variable repair_wake_;
+  std::atomic<bool> repair_wanted_{false};
+  std::optional<int64_t> repaired_at_ms_;           // of the repairing thread
+  int64_t repair_interval_ms_ = kReopenIntervalMs;  // of the repairing thread
   std::mutex doubted_mu_;
   std::vector<std::pair<ScopedKey, Token>> doubted_;  // guarded by doubted_mu_; at most kDoubtedMax
 
@@ -221,6 +235,7 @@ class RocksDbStore final : public Store {
   Status count_status_;   // guarded by thread_mu_
   std::thread counter_;
   std::thread reaper_;
+  std::thread repairer_;
 };
 
 }  // namespace oncegate::store

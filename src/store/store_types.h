@@ -34,6 +34,8 @@ struct ClaimRequest {
   // Until when the request's body is surely needed if all goes well, counted from now: the longest execution plus
   // ttl_ms. A hint for where the store puts the body; an unknown outcome keeps it longer by itself.
   int64_t request_body_needed_ms = 0;
+  // The caller may execute the key even if the claim fails, so that the claim must stay if it turns out to be on disk.
+  bool acts_on_failure = false;
 };
 
 // The claim was made: whoever holds the token may settle it.

@@ -31,7 +31,6 @@ class Verifier {
   Result<VerifyReport> Run();
 
  private:
-  Status CheckFiles();
   Status CheckRecords();
   void CheckRecord(std::string_view key, std::string_view value);
   void CheckBody(const ScopedKey& key, const BodyRef& ref, const RecordId& id, BodyPart part);
@@ -39,6 +38,7 @@ class Verifier {
   Status CheckIndex(Family family, ExpiresAtFunction expires_at);
   void CheckOwner(Family family, std::string_view key, std::string_view value);
   Status CountBodies();
+  Status ReadAll(Family family);
 
   [[nodiscard]] bool IsRemoved(int64_t expires_at_ms) const { return expires_at_ms <= removed_until_ms_; }
   bool Find(Family family, std::string_view key, rocksdb::PinnableSlice* value);

@@ -60,6 +60,14 @@ TEST(ImportJsonTest, ReadsWhatAnExportWrites) {
   EXPECT_EQ(read, record);
 }
 
+TEST(ImportJsonTest, ABodyThatWasNotKeptIsNotTakenForAnEmptyOne) {
+  const Record exported = MustParse(
+      R"({"key":"a","response":{"status":200,"headers":[["ETag","x"]],"body":null},"expires_at":4000000000})");
+  EXPECT_FALSE(exported.response->body_kept);
+  EXPECT_EQ(exported.response->head, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nOncegate-Body: omitted\r\n");
+  EXPECT_TRUE(MustParse(R"({"key":"a","status":200,"body":null,"expires":4000000000})").response->body_kept);
+}
+
 TEST(ImportJsonTest, ClaimsWithoutTheirOwnerAreUnknown) {
   for (const char* state : {"in_progress", "unknown"}) {
     const Record record = MustParse(R"({"key":"a","expires_at":null,"state":")" + std::string(state) + "\"}");

@@ -79,6 +79,9 @@ TEST_F(GatewayTest, ARestoredStoreThatHoldsNeverFailsOpen) {
   Start({.on_store_error = StoreErrorPolicy::kForward});
   store_.fail_gets = true;
   EXPECT_EQ(Verdict(Post("absent").Get()), "503 store-unavailable");
+  store_.fail_gets = false;
+  store_.fail_claims = true;
+  EXPECT_EQ(Verdict(Post("absent").Get()), "503 store-unavailable");
   EXPECT_EQ(upstream_.executions(), 0U);
 }
 

@@ -154,6 +154,16 @@ TEST_F(BackupTest, OfADirectoryThatNoServerUses) {
   EXPECT_EQ(Get("a")->response->body, "one");
 }
 
+// A typo in a cron job must not replace good backups by one of nothing.
+TEST_F(BackupTest, OfADirectoryThatIsNotThereFailsAndMakesNone) {
+  const Status status = BackUpDirectory({.directory = root_ + "/absent"}, backups_, 1, clock_, logger_).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << status.message();
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/absent"));
+  std::filesystem::create_directory(root_ + "/empty");
+  EXPECT_FALSE(BackUpDirectory({.directory = root_ + "/empty"}, backups_, 1, clock_, logger_).ok());
+  EXPECT_FALSE(std::filesystem::exists(backups_));
+}
+
 TEST_F(BackupTest, IsForTheOwnersEyesOnly) {
   MustBackUp();
   struct stat info {};
@@ -289,6 +299,18 @@ TEST_F(RestoredTest, IsAStoreLikeAnyOtherOnceAllThatItMayHaveForgottenHasExpired
   Reopen();  // takes the mark away
   options_.restored.reset();
   Reopen();
+  EXPECT_FALSE(store_->Restored());
+}
+
+// What was forgotten was claimed under the ttl of its day.
+TEST_F(RestoredTest, AShorterTtlDoesNotEndItEarlier) {
+  options_.restored = RestoredPolicy::kHold;
+  options_.remembered_ms = kHourMs;
+  Open();
+  clock_.Advance(kDayMs - 1);
+  Reopen();
+  EXPECT_EQ(MustRefuse(ClaimOf("absent")).decision, Decision(Held{}));
+  clock_.Advance(1);
   EXPECT_FALSE(store_->Restored());
 }
 
