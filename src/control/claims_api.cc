@@ -73,8 +73,8 @@ Status ReadLabels(const element& value, Labels* labels) {
   if (value.get(object) != simdjson::SUCCESS) return InvalidArgument("'labels' is not an object of strings");
   for (const auto& [name, text] : object) {
     if (labels->size() == kLabelsMax) return InvalidArgument("'labels' are more than " + std::to_string(kLabelsMax));
-    if (!IsPresentable(name, kLabelNameBytesMax) || name.find(':') != std::string_view::npos)
-      return InvalidArgument("'labels': a name is 1 to 64 printable characters without ':'");
+    if (!IsPresentable(name, kLabelNameBytesMax) || name.find(':') != std::string_view::npos || name.front() == '~')
+      return InvalidArgument("'labels': a name is 1 to 64 printable characters without ':', and not '~' first");
     if (std::any_of(labels->begin(), labels->end(), [&, key = name](const auto& one) { return one.first == key; }))
       return InvalidArgument("'labels': " + Quoted(name) + " is repeated");
     std::string label;

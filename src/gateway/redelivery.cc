@@ -12,12 +12,13 @@ namespace {
 
 using http::ErrorCode;
 
-// Keeps status and fields of an answer for the thread that waits for it; the body is in the store.
+// Keeps status and fields of an answer for the thread that waits for it; the body is in the store. The answer is given
+// when the delivery is gone, and the key with it: whoever has it can act on the key at once.
 class HeadChannel final : public ReplyChannel {
  public:
   explicit HeadChannel(std::promise<Reply> promise) : promise_(std::move(promise)) {}
   ~HeadChannel() override {
-    if (!finished_) promise_.set_value({});
+    promise_.set_value(finished_ ? std::move(reply_) : Reply{});
   }
 
   void Send(Reply reply) override {
@@ -29,10 +30,7 @@ class HeadChannel final : public ReplyChannel {
     reply_.head = std::move(reply.head);
   }
   bool Write(std::string_view, Pace) override { return true; }
-  void Finish() override {
-    finished_ = true;
-    promise_.set_value(std::move(reply_));
-  }
+  void Finish() override { finished_ = true; }
   [[nodiscard]] bool ClientGone() const override { return false; }
 
  private:
