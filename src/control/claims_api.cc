@@ -126,7 +126,7 @@ Status ReadWish(std::string_view body, std::string* scope, std::string* key, Cla
   const auto duration_into = [](std::string_view name, int64_t ms_min, int64_t ms_max, int64_t* ms) {
     return [=](const element& value) { return ReadDuration(name, value, ms_min, ms_max, ms); };
   };
-  const Status status = ReadMembers(
+  Status status = ReadMembers(
       body, {{"scope", text_into("scope", kScopeBytesMax + kKeyBytesMax, scope)},
              {"key",
               [key](const element& value) {

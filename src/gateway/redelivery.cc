@@ -17,9 +17,7 @@ using http::ErrorCode;
 class HeadChannel final : public ReplyChannel {
  public:
   explicit HeadChannel(std::promise<Reply> promise) : promise_(std::move(promise)) {}
-  ~HeadChannel() override {
-    promise_.set_value(finished_ ? std::move(reply_) : Reply{});
-  }
+  ~HeadChannel() override { promise_.set_value(finished_ ? std::move(reply_) : Reply{}); }
 
   void Send(Reply reply) override {
     reply_ = std::move(reply);
