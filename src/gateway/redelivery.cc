@@ -37,14 +37,14 @@ class HeadChannel final : public ReplyChannel {
   bool finished_ = false;
 };
 
-// A stored request as the ingress would hand it over; false if it is not one.
+// A stored request as the ingress would hand it over; false if it is not what the sender sent.
 bool ParseStored(const StoredRequest& stored, http::RequestHead* head) {
   // One of HTTP/1.0 may have come without Host.
   for (const std::string_view version : {" HTTP/1.1\r\n", " HTTP/1.0\r\n"}) {
     const std::string text = stored.method + " " + stored.target + std::string(version) + stored.fields + "\r\n";
     http::HeadParser parser;
     *head = {};
-    if (parser.ParseRequest(text, head) == http::ParseState::kDone) return true;
+    if (parser.ParseRequest(text, head) == http::ParseState::kDone) return !head->fields.Find(kRedactedField);
   }
   return false;
 }

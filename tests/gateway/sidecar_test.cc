@@ -194,6 +194,17 @@ TEST_F(SidecarTest, RedeliversWhatIsUnknown) {
   EXPECT_EQ(head.find("secret"), std::string::npos) << head;
 }
 
+TEST_F(SidecarTest, DoesNotRedeliverWhatWasRedacted) {
+  Route route;
+  route.redact_fields = {"card"};
+  gateway_->SetRoute(std::make_shared<const Route>(route));
+  upstream_.Fail(ForwardEnd::kBroken);
+  EXPECT_EQ(Verdict(Post("a", {}, "card=4111&order=7").Get()), "502 upstream-broken");
+  const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), false);
+  EXPECT_EQ(std::get<Intervention>(*refused), Intervention::kNotRedeliverable);
+  EXPECT_EQ(upstream_.executions(), 1U);
+}
+
 TEST_F(SidecarTest, DoesNotRedeliverWhatIsBeingExecuted) {
   Call call = PostHeld("a");
   upstream_.AwaitRequests(1);
