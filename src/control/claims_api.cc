@@ -73,8 +73,8 @@ Status ReadLabels(const element& value, Labels* labels) {
   if (value.get(object) != simdjson::SUCCESS) return InvalidArgument("'labels' is not an object of strings");
   for (const auto& [name, text] : object) {
     if (labels->size() == kLabelsMax) return InvalidArgument("'labels' are more than " + std::to_string(kLabelsMax));
-    if (!IsPresentable(name, kLabelNameBytesMax) || name.find(':') != std::string_view::npos)
-      return InvalidArgument("'labels': a name is 1 to 64 printable characters without ':'");
+    if (!IsPresentable(name, kLabelNameBytesMax) || name.find(':') != std::string_view::npos || name.front() == '~')
+      return InvalidArgument("'labels': a name is 1 to 64 printable characters without ':', and not '~' first");
     if (std::any_of(labels->begin(), labels->end(), [&, key = name](const auto& one) { return one.first == key; }))
       return InvalidArgument("'labels': " + Quoted(name) + " is repeated");
     std::string label;
@@ -126,7 +126,7 @@ Status ReadWish(std::string_view body, std::string* scope, std::string* key, Cla
   const auto duration_into = [](std::string_view name, int64_t ms_min, int64_t ms_max, int64_t* ms) {
     return [=](const element& value) { return ReadDuration(name, value, ms_min, ms_max, ms); };
   };
-  const Status status = ReadMembers(
+  Status status = ReadMembers(
       body, {{"scope", text_into("scope", kScopeBytesMax + kKeyBytesMax, scope)},
              {"key",
               [key](const element& value) {

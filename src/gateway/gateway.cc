@@ -404,9 +404,11 @@ void Gateway::Refuse(Delivery& delivery, ErrorCode code, std::string detail) {
 
 void Gateway::SendProblem(Delivery& delivery, ErrorCode code, std::string detail) {
   http::Error error{.code = code, .detail = std::move(detail), .retry_after_s = RetryAfter(code)};
-  if (code == ErrorCode::kInFlight || code == ErrorCode::kOutcomeUnknown) error.status = delivery.route->busy_status;
   const ProviderRoute* const provider = delivery.route->provider.get();
-  const bool empty = provider != nullptr && provider->profile->empty_refusals;
+  const bool to_operator = delivery.plan == Delivery::Plan::kRedeliver;
+  const bool empty = provider != nullptr && provider->profile->empty_refusals && !to_operator;
+  const bool busy = code == ErrorCode::kInFlight || code == ErrorCode::kOutcomeUnknown;
+  if (busy && !to_operator) error.status = delivery.route->busy_status;
   delivery.channel->Send(empty ? EmptyReply(error) : ProblemReply(error));
   counters_.Add(code);
 }

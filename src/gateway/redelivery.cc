@@ -12,13 +12,12 @@ namespace {
 
 using http::ErrorCode;
 
-// Keeps status and fields of an answer for the thread that waits for it; the body is in the store.
+// Keeps status and fields of an answer for the thread that waits for it; the body is in the store. The answer is given
+// when the delivery is gone, and the key with it: whoever has it can act on the key at once.
 class HeadChannel final : public ReplyChannel {
  public:
   explicit HeadChannel(std::promise<Reply> promise) : promise_(std::move(promise)) {}
-  ~HeadChannel() override {
-    if (!finished_) promise_.set_value({});
-  }
+  ~HeadChannel() override { promise_.set_value(finished_ ? std::move(reply_) : Reply{}); }
 
   void Send(Reply reply) override {
     reply_ = std::move(reply);
@@ -29,10 +28,7 @@ class HeadChannel final : public ReplyChannel {
     reply_.head = std::move(reply.head);
   }
   bool Write(std::string_view, Pace) override { return true; }
-  void Finish() override {
-    finished_ = true;
-    promise_.set_value(std::move(reply_));
-  }
+  void Finish() override { finished_ = true; }
   [[nodiscard]] bool ClientGone() const override { return false; }
 
  private:
@@ -41,14 +37,14 @@ class HeadChannel final : public ReplyChannel {
   bool finished_ = false;
 };
 
-// A stored request as the ingress would hand it over; false if it is not one.
+// A stored request as the ingress would hand it over; false if it is not what the sender sent.
 bool ParseStored(const StoredRequest& stored, http::RequestHead* head) {
   // One of HTTP/1.0 may have come without Host.
   for (const std::string_view version : {" HTTP/1.1\r\n", " HTTP/1.0\r\n"}) {
     const std::string text = stored.method + " " + stored.target + std::string(version) + stored.fields + "\r\n";
     http::HeadParser parser;
     *head = {};
-    if (parser.ParseRequest(text, head) == http::ParseState::kDone) return true;
+    if (parser.ParseRequest(text, head) == http::ParseState::kDone) return !head->fields.Find(kRedactedField);
   }
   return false;
 }

@@ -25,6 +25,12 @@ class InFlightTableTest : public testing::Test {
     std::unique_ptr<Waiter> waiter = std::make_unique<NotingWaiter>(&woken_);
     return table_.Admit(key, {}, clock_.SteadyMs() + wait_ms, waiter);
   }
+  using LeaseWait = InFlightTable::Permit::LeaseWait;
+  LeaseWait AwaitLease(InFlightTable::Admission& permit, int64_t lease_ms, int64_t wait_ms) {
+    std::unique_ptr<Waiter> waiter = std::make_unique<NotingWaiter>(&woken_);
+    const int64_t now_ms = clock_.SteadyMs();
+    return std::get<InFlightTable::Permit>(permit).WaitForLease(now_ms + lease_ms, now_ms + wait_ms, waiter);
+  }
   static bool IsPermit(const InFlightTable::Admission& admission) {
     return std::holds_alternative<InFlightTable::Permit>(admission);
   }
@@ -49,6 +55,66 @@ TEST_F(InFlightTableTest, OnePermitAKey) {
   std::get<InFlightTable::Permit>(other).End(Ending::kSettled);
   EXPECT_EQ(woken_, std::vector{WakeReason::kSettled});
   EXPECT_FALSE(table_.Holds(key_));
+}
+
+TEST_F(InFlightTableTest, NewsOfALeaseWakeThoseWhoWaitForIt) {
+  InFlightTable::Admission first = Admit(key_, 1000);
+  EXPECT_EQ(AwaitLease(first, 500, 1000), LeaseWait::kParked);
+  EXPECT_FALSE(table_.Holds(key_));
+  InFlightTable::Admission second = Admit(key_, 1000);
+  ASSERT_TRUE(IsPermit(second)) << "a later arrival looks for itself";
+  EXPECT_EQ(AwaitLease(second, 500, 1000), LeaseWait::kParked);
+  EXPECT_EQ(table_.waiting(), 2U);
+  table_.Notify(key_, Ending::kSettled);
+  EXPECT_EQ(woken_, (std::vector{WakeReason::kSettled, WakeReason::kSettled}));
+  EXPECT_EQ(table_.waiting(), 0U);
+}
+
+TEST_F(InFlightTableTest, NewsThatComeWhileThePermitIsHeldAreNotLost) {
+  InFlightTable::Admission permit = Admit(key_, 1000);
+  table_.Notify(key_, Ending::kSettled);
+  EXPECT_EQ(AwaitLease(permit, 500, 1000), LeaseWait::kLookAgain);
+  EXPECT_TRUE(table_.Holds(key_));
+  EXPECT_EQ(AwaitLease(permit, 500, 1000), LeaseWait::kParked) << "once it has looked again";
+  InFlightTable::Admission refused = Admit(key_, 1000);
+  table_.Notify(key_, Ending::kForgot);
+  EXPECT_TRUE(woken_.empty()) << "whoever holds the permit passes it on";
+  std::get<InFlightTable::Permit>(refused).End(Ending::kForgot);
+  EXPECT_EQ(woken_, std::vector{WakeReason::kForgot});
+}
+
+TEST_F(InFlightTableTest, APermitHeldForNothingDisturbsNobodyWhoWaitsForALease) {
+  InFlightTable::Admission first = Admit(key_, 1000);
+  EXPECT_EQ(AwaitLease(first, 500, 1000), LeaseWait::kParked);
+  InFlightTable::Admission second = Admit(key_, 1000);
+  ASSERT_TRUE(IsParked(Admit(key_, 1000)));
+  std::get<InFlightTable::Permit>(second).End(Ending::kForgot);
+  EXPECT_EQ(woken_, std::vector{WakeReason::kForgot}) << "the one that waited for the permit";
+  EXPECT_EQ(table_.waiting(), 1U);
+}
+
+TEST_F(InFlightTableTest, AWaitForALeaseEndsWithTheLeaseOrWithItsOwnTime) {
+  for (const auto& [lease_ms, wait_ms] : {std::pair{500, 1000}, std::pair{1000, 500}}) {
+    woken_.clear();
+    InFlightTable::Admission permit = Admit(key_, wait_ms);
+    EXPECT_EQ(AwaitLease(permit, lease_ms, wait_ms), LeaseWait::kParked);
+    clock_.Advance(499);
+    table_.ExpireWaits();
+    EXPECT_TRUE(woken_.empty());
+    clock_.Advance(1);
+    table_.ExpireWaits();
+    EXPECT_EQ(woken_, std::vector{WakeReason::kTimedOut});
+  }
+}
+
+TEST_F(InFlightTableTest, NobodyWaitsForALeaseAfterTheShutdown) {
+  InFlightTable::Admission first = Admit(key_, 1000);
+  EXPECT_EQ(AwaitLease(first, 500, 1000), LeaseWait::kParked);
+  InFlightTable::Admission second = Admit(key_, 1000);
+  table_.ShutDown();
+  EXPECT_EQ(woken_, std::vector{WakeReason::kShutDown});
+  EXPECT_EQ(AwaitLease(second, 500, 1000), LeaseWait::kClosed);
+  std::get<InFlightTable::Permit>(second).End(Ending::kForgot);
 }
 
 TEST_F(InFlightTableTest, APermitThatIsDroppedEndsUnknown) {

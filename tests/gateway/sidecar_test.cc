@@ -174,7 +174,7 @@ TEST_F(SidecarTest, RedeliversWhatIsUnknown) {
   const auto redeliver = [&](bool force) {
     Result<std::variant<Intervention, Reply>> result = gateway_->Redeliver(key, force);
     EXPECT_TRUE(result.ok());
-    while (gateway_->IsExecuting(key)) std::this_thread::yield();
+    EXPECT_FALSE(gateway_->IsExecuting(key));
     const auto* reply = std::get_if<Reply>(&*result);
     return reply != nullptr ? reply->status : -static_cast<int>(std::get<Intervention>(*result));
   };
@@ -192,6 +192,17 @@ TEST_F(SidecarTest, RedeliversWhatIsUnknown) {
   EXPECT_NE(head.find("Oncegate-Attempt: 2\r\n"), std::string::npos) << head;
   EXPECT_NE(head.find("X-Signature: s\r\n"), std::string::npos) << head;
   EXPECT_EQ(head.find("secret"), std::string::npos) << head;
+}
+
+TEST_F(SidecarTest, DoesNotRedeliverWhatWasRedacted) {
+  Route route;
+  route.redact_fields = {"card"};
+  gateway_->SetRoute(std::make_shared<const Route>(route));
+  upstream_.Fail(ForwardEnd::kBroken);
+  EXPECT_EQ(Verdict(Post("a", {}, "card=4111&order=7").Get()), "502 upstream-broken");
+  const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), false);
+  EXPECT_EQ(std::get<Intervention>(*refused), Intervention::kNotRedeliverable);
+  EXPECT_EQ(upstream_.executions(), 1U);
 }
 
 TEST_F(SidecarTest, DoesNotRedeliverWhatIsBeingExecuted) {
