@@ -85,6 +85,8 @@ Result<std::variant<Intervention, Reply>> Gateway::Redeliver(const ScopedKey& ke
   std::optional<StoredRequest>& stored = (*record)->request;
   http::RequestHead head;
   if (!stored || !stored->body_kept || !ParseStored(*stored, &head)) return leave(Intervention::kNotRedeliverable);
+  // What is left of a redacted request is not what the sender meant, nor what it signed.
+  if (head.fields.Count(kRedactedField) > 0) return leave(Intervention::kNotRedeliverable);
   InboundRequest request{std::move(head), std::move(stored->body), (*record)->source_ip,
                          false,           clock_.SteadyMs(),       BudgetShare(memory_)};
 

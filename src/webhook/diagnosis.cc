@@ -92,14 +92,17 @@ std::string DiagnoseUrl(const Profile& profile, std::string_view secrets, const 
     urls.push_back(other.substr(0, other.find('?')));
     const size_t query = std::min(other.find('?'), other.size());
     const bool slash = query > 0 && other[query - 1] == '/';
-    urls.push_back(other.substr(0, slash ? query - 1 : query) + (slash ? "" : "/") + other.substr(query));
+    std::string with_slash = other.substr(0, slash ? query - 1 : query);
+    with_slash.append(slash ? "" : "/").append(other, query);
+    urls.push_back(std::move(with_slash));
   }
   for (const std::string& candidate : urls) {
     if (candidate == url) continue;
     WebhookRequest changed = request;
     changed.url = candidate;
-    if (Holds(profile, secrets, changed, times))
-      return "the public URL differs: signed with " + candidate + ", checked with " + url + "; set --public-url";
+    if (!Holds(profile, secrets, changed, times)) continue;
+    std::string sentence = "the public URL differs: signed with ";
+    return sentence.append(candidate).append(", checked with ").append(url).append("; set --public-url");
   }
   return {};
 }

@@ -64,7 +64,7 @@ class Walk {
     uint32_t index = 0;
     for (auto item : array) {
       ondemand::value element;
-      if (std::move(item).get(element) != simdjson::SUCCESS) return false;
+      if (item.get(element) != simdjson::SUCCESS) return false;
       const bool is_wanted = !wanted || *wanted == std::to_string(index);
       if (is_wanted && !Enter(element, part, wanted ? std::nullopt : std::optional(index))) return false;
       if (is_wanted && wanted) return true;

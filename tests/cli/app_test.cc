@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <sstream>
 
 namespace oncegate::cli {
@@ -27,6 +28,57 @@ TEST(AppTest, WithoutACommandItHelpsAndFails) {
   const Ran help = RunWith({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_NE(help.out.find("serve"), std::string::npos) << help.out;
+}
+
+TEST(AppTest, CheckSaysKeyVerdictAndTheFirstMistake) {
+  const std::string directory = testing::TempDir();
+  const auto write = [&directory](const std::string& name, const std::string& text) {
+    std::ofstream(directory + "/check_" + name, std::ios::binary) << text;
+    return directory + "/check_" + name;
+  };
+  const std::string head =
+      "POST /hook HTTP/1.1\r\nX-GitHub-Delivery: d1\r\nX-GitHub-Event: push\r\n"
+      "X-Hub-Signature-256: sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17\r\n\r\n";
+  const std::string request = write("request", head + "Hello, World!");
+  const std::string secret = write("secret", "It's a Secret to Everybody\n");
+  const Ran valid = RunWith({"check", "--provider", "github", "--secret-file", secret, "--json", request});
+  EXPECT_EQ(valid.exit_code, 0) << valid.err;
+  EXPECT_EQ(valid.out,
+            "{\"provider\":\"github\",\"key\":\"d1\",\"type\":\"push\",\"verdict\":\"valid\",\"code\":null,"
+            "\"reason\":\"the signature is right\"}\n");
+
+  struct Row {
+    std::string secret;
+    std::string request;
+    std::string wanted;
+  };
+  const Row rows[] = {
+      {"It's a Secret to Everybody ", head + "Hello, World!", "the secret file has blanks"},
+      {"It's a Secret to Everybody", head + "Hello, World!\n", "a line break that was not signed"},
+      {"another", head + "Hello, World!", "not one that these secrets make"},
+      {"another", "POST / HTTP/1.1\n\nHello", "X-Hub-Signature-256 is missing"},
+  };
+  for (const Row& row : rows) {
+    const Ran ran = RunWith({"check", "--provider", "github", "--secret-file", write("secret", row.secret), "--json",
+                             write("request", row.request)});
+    EXPECT_EQ(ran.exit_code, 1) << ran.err;
+    EXPECT_NE(ran.out.find(row.wanted), std::string::npos) << ran.out;
+    EXPECT_NE(ran.out.find("\"code\":\"signature-invalid\""), std::string::npos) << ran.out;
+  }
+  for (const Arguments& unusable : {Arguments{"check", "--provider", "github", "--secret-file", secret, "/nowhere"},
+                                    Arguments{"check", "--provider", "nobody", "--secret-file", secret, request},
+                                    Arguments{"check", "--provider", "github", request},
+                                    Arguments{"check", "--provider", "github", "--secret-file", secret, secret}})
+    EXPECT_EQ(RunWith(unusable).exit_code, 2) << unusable.back();
+}
+
+TEST(AppTest, ProvidersListsThemAllAndShowsOne) {
+  const Ran all = RunWith({"providers"});
+  EXPECT_EQ(all.exit_code, 0);
+  EXPECT_NE(all.out.find("whatsapp_meta"), std::string::npos) << all.out;
+  EXPECT_NE(RunWith({"providers", "stripe"}).out.find("Stripe-Signature"), std::string::npos);
+  EXPECT_EQ(RunWith({"providers", "stripe", "--json"}).out.substr(0, 21), "{\n  \"name\": \"stripe\",");
+  EXPECT_EQ(RunWith({"providers", "nobody"}).exit_code, 2);
 }
 
 TEST(AppTest, WrongUseEndsWithOneLineAndExitCode2) {

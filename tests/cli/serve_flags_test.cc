@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "cli/app.h"
+#include "gateway/provider.h"
 
 namespace oncegate::cli {
 namespace {
@@ -202,6 +203,63 @@ TEST(ServeFlagsTest, ModeSetsTheFinalStatusesUnlessTheyAreGiven) {
   EXPECT_TRUE(MustRead({{"unknown-status", {"none"}}}).route.unknown_status == StatusSet());
   EXPECT_EQ(MustRead({{"mode", {"api"}}}).warnings.size(), 1U);
   EXPECT_TRUE(MustRead({{"mode", {"api"}}, {"scope-header", {"Authorization"}}}).warnings.empty());
+}
+
+TEST(ServeFlagsTest, AProviderSetsPoliciesThatFlagsOverrule) {
+  const std::string secret = WriteFile("secret", "hush\n");
+  const Route route = MustRead({{"provider", {"hubspot"}}, {"secret-file", {secret}}}).route;
+  ASSERT_NE(route.provider, nullptr);
+  EXPECT_TRUE(route.provider->verifier.has_value());
+  EXPECT_TRUE(route.key_headers.empty());
+  EXPECT_EQ(route.methods, std::vector<std::string>{"POST"});
+  EXPECT_EQ(route.on_mismatch, MismatchPolicy::kReplay) << "HubSpot's body changes between retries";
+  EXPECT_EQ(FormatDurationMs(route.ttl_ms), "2d");
+  EXPECT_EQ(route.in_flight_wait_ms, 3000);
+  EXPECT_EQ(MustRead({{"provider", {"twilio"}}, {"secret-file", {secret}}}).route.busy_status, 503);
+
+  const ServeOptions own = MustRead({{"provider", {"hubspot"}},
+                                     {"secret-file", {secret}},
+                                     {"ttl", {"1h"}},
+                                     {"on-mismatch", {"reject"}},
+                                     {"key-pointer", {"/id"}},
+                                     {"methods", {"PUT"}}});
+  EXPECT_EQ(own.route.on_mismatch, MismatchPolicy::kReject);
+  EXPECT_FALSE(own.route.provider->makes_keys);
+  EXPECT_EQ(own.route.methods, std::vector<std::string>{"PUT"});
+  ASSERT_EQ(own.warnings.size(), 1U);
+  EXPECT_NE(own.warnings[0].find("shorter than the 1d"), std::string::npos) << own.warnings[0];
+}
+
+TEST(ServeFlagsTest, ImpossibleProvidersAreRefusedWithoutShowingSecrets) {
+  const std::string secret = WriteFile("secret", "hush hush\n");
+  struct Row {
+    Given flags;
+    std::string wanted;
+  };
+  const Row rows[] = {
+      {{{"provider", {"strip"}}}, "--provider: 'strip' is not known"},
+      {{{"provider", {"stripe"}}}, "--provider stripe: needs --secret-file"},
+      {{{"secret-file", {secret}}}, "--secret-file: needs --provider"},
+      {{{"public-url", {"https://x"}}}, "--public-url: needs --provider"},
+      {{{"provider", {"github"}}, {"secret-file", {secret}}, {"tolerance", {"5m"}}},
+       "--tolerance: GitHub signs no time"},
+      {{{"provider", {"cloudevents"}}, {"secret-file", {secret}}},
+       "--secret-file: CloudEvents requests are not signed"},
+      {{{"provider", {"svix"}}, {"secret-file", {secret}}}, "--secret-file: secret 1 of the file is not of a form"},
+      {{{"provider", {"stripe"}}, {"secret-file", {WriteFile("empty", "\n")}}},
+       "--secret-file: the file holds no secret"},
+      {{{"provider", {"stripe"}}, {"secret-file", {"/nowhere"}}}, "--secret-file: '/nowhere' cannot be read"},
+      {{{"provider", {"stripe"}}, {"secret-file", {secret}}, {"public-url", {"x.example"}}},
+       "--public-url: 'x.example'"},
+      {{{"redact", {"phone"}}}, "--redact: 'phone' is not a JSON pointer"},
+      {{{"redact", {"/a"}}, {"label", {"a=/a"}}}, "--redact: '/a' is stored as label a"},
+  };
+  for (const Row& row : rows) {
+    const Result<ServeOptions> options = Read(row.flags);
+    EXPECT_FALSE(options.ok()) << row.wanted;
+    EXPECT_EQ(options.status().message().substr(0, row.wanted.size()), row.wanted) << options.status().message();
+    EXPECT_EQ(options.status().message().find("hush"), std::string::npos) << options.status().message();
+  }
 }
 
 TEST(ServeFlagsTest, LabelsAreBounded) {

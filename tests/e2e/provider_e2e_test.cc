@@ -199,6 +199,10 @@ TEST_F(OneProviderE2e, RedactedValuesAreNowhere) {
   const CommandResult record = RunOncegate({"get", twilio.sample->key, "--json", "--control", server_->control_url()});
   EXPECT_NE(record.out.find("redacted"), std::string::npos) << record.out;
   EXPECT_EQ(record.out.find("Twilio-Signature"), std::string::npos) << record.out;
+  const CommandResult again =
+      RunOncegate({"redeliver", twilio.sample->key, "--force", "--control", server_->control_url()});
+  EXPECT_EQ(again.exit_code, 1) << again.out;
+  EXPECT_NE(again.err.find("not-redeliverable"), std::string::npos) << again.err;
   // Tables are compressed; the log, which is there while the server runs, is not.
   EXPECT_NE(FilesWith(dir_ / "data", "14155550199"), "") << "the search does not find what is there";
   for (const std::string secret : {"TopSecretOrder", "14155550100"}) {
