@@ -416,6 +416,7 @@ bool Listener::ReadAvailable(Connection& connection) {
     const tls::IoResult result = connection.Read(bytes.data(), bytes.size());
     if (result.io != tls::Io::kProgress) {
       connection.at_end = connection.at_end || result.io == tls::Io::kClosed;
+      connection.more_to_read = connection.tls != nullptr && !connection.lingering && connection.tls->HasMore();
       return result.io != tls::Io::kFailed;
     }
     connection.input.append(bytes.data(), result.bytes);

@@ -69,6 +69,7 @@ bool Connection::OnTurn() {
 bool Connection::ShakeHands() {
   switch (socket_.Handshake().io) {
     case Io::kBlocked:
+      wants_turn_ = socket_.HandshakeHasMore();
       return true;
     case Io::kProgress:
       state_ = State::kReading;

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 
 #include "tests/upstream/test_certificates.h"
@@ -98,6 +100,73 @@ TEST_F(ServerContextTest, AStreamOutlivesItsContext) {
   EXPECT_EQ(stream->failure(), "http request");
   close(pair[0]);
   close(pair[1]);
+}
+
+// A client of OpenSSL's and a stream, hands shaken, at the two ends of a socket pair that does not block.
+class ServerStreamTest : public ServerContextTest {
+ protected:
+  ServerStreamTest() {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair_.data()) != 0) std::abort();
+    const int room = 1 << 20;
+    setsockopt(pair_[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    stream_ = (*ServerContext::Load(File("a.pem"), File("a.key")))->Accept(pair_[0]);
+    SSL_set_fd(client_, pair_[1]);
+  }
+  ~ServerStreamTest() override {
+    SSL_free(client_);
+    SSL_CTX_free(context_);
+    close(pair_[0]);
+    close(pair_[1]);
+  }
+  void ShakeHands() {
+    while (SSL_connect(client_) != 1) stream_->Handshake();
+    while (!stream_->established()) ASSERT_NE(stream_->Handshake().io, Io::kFailed);
+  }
+  // Sends a record that carries no data.
+  void RenewKeys(int times) {
+    for (int i = 0; i < times; ++i) {
+      ASSERT_EQ(SSL_key_update(client_, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+      ASSERT_EQ(SSL_do_handshake(client_), 1) << i;
+    }
+  }
+  IoResult Read() { return stream_->Read(bytes_.data(), bytes_.size()); }
+
+  std::array<int, 2> pair_{};
+  std::unique_ptr<ServerStream> stream_;
+  SSL_CTX* context_ = SSL_CTX_new(TLS_client_method());
+  SSL* client_ = SSL_new(context_);
+  std::array<char, 1024> bytes_{};
+};
+
+TEST_F(ServerStreamTest, RecordsWithoutDataAreBoundedAndDataMakesGood) {
+  ShakeHands();
+  for (int round = 0; round < 3; ++round) {
+    RenewKeys(kIdleRecordsMax - 1);
+    ASSERT_EQ(SSL_write(client_, "x", 1), 1);
+    const IoResult result = Read();
+    ASSERT_EQ(result.io, Io::kProgress) << round << stream_->failure();
+    EXPECT_EQ(result.bytes, 1U);
+  }
+  RenewKeys(kIdleRecordsMax);
+  EXPECT_EQ(Read().io, Io::kBlocked);
+  EXPECT_FALSE(stream_->HasMore());
+  RenewKeys(1);
+  EXPECT_EQ(Read().io, Io::kFailed);
+  EXPECT_EQ(stream_->failure(), "the client sends records without data");
+}
+
+TEST_F(ServerStreamTest, ACallTakesNoMoreThanItsShareOfWhatIsNoData) {
+  ShakeHands();
+  SSL_set_block_padding(client_, kRecordBytesMax);
+  constexpr int kRecords = 2 * kCallBytesMax / kRecordBytesMax;
+  RenewKeys(kRecords);
+  ASSERT_EQ(SSL_write(client_, "x", 1), 1);
+  int calls = 1;
+  while (Read().io == Io::kBlocked) {
+    ASSERT_TRUE(stream_->HasMore());
+    ++calls;
+  }
+  EXPECT_EQ(calls, 3);
 }
 
 }  // namespace
