@@ -52,12 +52,15 @@ struct BioFunctions {
     } while (got < 0 && errno == EINTR);
     const bool empty = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (empty) BIO_set_retry_read(bio);
+    stream->ended_ = got == 0;
     stream->drained_ = empty || (got > 0 && static_cast<size_t>(got) < wanted);
     if (got > 0) stream->call_bytes_left_ -= static_cast<size_t>(got);
     return static_cast<int>(got);
   }
 
-  static long Control(BIO* /*bio*/, int command, long /*number*/, void* /*pointer*/) {  // NOLINT(google-runtime-int)
+  static long Control(BIO* bio, int command, long /*number*/, void* /*pointer*/) {  // NOLINT(google-runtime-int)
+    // Asked before it takes an end without a farewell for one.
+    if (command == BIO_CTRL_EOF) return static_cast<const ServerStream*>(BIO_get_data(bio))->ended_ ? 1 : 0;
     return command == BIO_CTRL_FLUSH ? 1 : 0;
   }
 

@@ -74,6 +74,7 @@ class ServerStream {
   int idle_records_ = 0;  // since the last data
   bool drained_ = false;  // the current call took all that the kernel had
   bool has_more_ = false;
+  bool ended_ = false;  // the peer sends no more, whether it said so or not
   bool wants_write_ = false;
   bool usable_ = true;  // no fatal error yet: a farewell may be sent
   bool is_plain_http_ = false;

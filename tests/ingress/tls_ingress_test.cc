@@ -126,6 +126,17 @@ TEST_F(TlsIngressTest, BeyondTheLimitThereIsNoHandshake) {
   EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kOverloaded), 1U);
 }
 
+TEST_F(TlsIngressTest, AClientThatStopsSendingWithoutAFarewellGetsWhatItIsOwed) {
+  ListenWithTls();
+  RawClient client = Connect();
+  client.Send(PostOf("a", "{}", "X-Hold: yes\r\n") + PostOf("b"));
+  upstream_.AwaitRequests(1);
+  ASSERT_EQ(shutdown(client.fd(), SHUT_WR), 0);
+  upstream_.OpenGate();
+  for (const char* key : {"a", "b"}) EXPECT_EQ(client.Receive().Verdict(), "200 executed") << key;
+  EXPECT_TRUE(client.AtEnd());
+}
+
 TEST_F(TlsIngressTest, SmallAnswersShareRecordsAndArriveInOrder) {
   ListenWithTls();
   RawClient client = Connect();

@@ -169,5 +169,15 @@ TEST_F(ServerStreamTest, ACallTakesNoMoreThanItsShareOfWhatIsNoData) {
   EXPECT_EQ(calls, 3);
 }
 
+TEST_F(ServerStreamTest, AnEndWithoutAFarewellIsAnEndAndAnswersStillGoOut) {
+  ShakeHands();
+  ASSERT_EQ(SSL_write(client_, "x", 1), 1);
+  ASSERT_EQ(shutdown(pair_[1], SHUT_WR), 0);
+  EXPECT_EQ(Read().io, Io::kProgress);
+  EXPECT_EQ(Read().io, Io::kClosed);
+  EXPECT_EQ(stream_->Write("y").io, Io::kProgress);
+  EXPECT_EQ(SSL_read(client_, bytes_.data(), 1), 1);
+}
+
 }  // namespace
 }  // namespace oncegate::tls
