@@ -24,6 +24,7 @@ class ClientSocket {
   tls::IoResult Handshake() { return tls_->Handshake(); }
   // The next step need not wait for the kernel to say anything.
   [[nodiscard]] bool HandshakeHasMore() const { return tls_->HasMore(); }
+  [[nodiscard]] bool HandshakeAwaitsRoom() const { return tls_->wants_write(); }
   // Why it failed, and whether a request in plain text stands there instead.
   [[nodiscard]] const std::string& handshake_failure() const { return tls_->failure(); }
   [[nodiscard]] bool SpeaksPlainHttp() const { return tls_->is_plain_http(); }

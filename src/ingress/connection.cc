@@ -55,8 +55,10 @@ Awaits Connection::awaits() const {
 bool Connection::OnReady(bool readable, bool hang_up) {
   more_to_read_ = more_to_read_ || readable || hang_up;
   read_to_end_ = read_to_end_ || hang_up;
-  wants_turn_ = state_ == State::kHandshaking;
-  return wants_turn_ || Advance();
+  if (state_ != State::kHandshaking) return Advance();
+  // A step with nothing to read would only take memory.
+  wants_turn_ = wants_turn_ || more_to_read_ || socket_.HandshakeAwaitsRoom();
+  return true;
 }
 
 bool Connection::OnTurn() {
@@ -67,6 +69,7 @@ bool Connection::OnTurn() {
 
 // One step, however little it is: each may cost a private-key operation. False if the connection is broken.
 bool Connection::ShakeHands() {
+  more_to_read_ = false;
   switch (socket_.Handshake().io) {
     case Io::kBlocked:
       wants_turn_ = socket_.HandshakeHasMore();

@@ -40,7 +40,7 @@ struct BioFunctions {
     BIO_clear_retry_flags(bio);
     if (size <= 0) return 0;
     auto* stream = static_cast<ServerStream*>(BIO_get_data(bio));
-    if (stream->flooded()) return -1;
+    if (stream->idle_records_ > kIdleRecordsMax) return stream->Refuse("the client sends records without data");
     const size_t wanted = std::min(static_cast<size_t>(size), stream->call_bytes_left_);
     if (wanted == 0) {
       BIO_set_retry_read(bio);
@@ -54,7 +54,10 @@ struct BioFunctions {
     if (empty) BIO_set_retry_read(bio);
     stream->ended_ = got == 0;
     stream->drained_ = empty || (got > 0 && static_cast<size_t>(got) < wanted);
-    if (got > 0) stream->call_bytes_left_ -= static_cast<size_t>(got);
+    if (got <= 0) return static_cast<int>(got);
+    const std::string_view bytes(data, static_cast<size_t>(got));
+    stream->call_bytes_left_ -= bytes.size();
+    if (!stream->TakesStart(bytes)) return stream->Refuse("the client's first message is too long");
     return static_cast<int>(got);
   }
 
@@ -157,15 +160,27 @@ bool ServerStream::established() const {
   return SSL_is_init_finished(session_->ssl) == 1;
 }
 
+// OpenSSL makes room for the whole of a handshake message as soon as four bytes have said how long it is, and would
+// believe 128 KiB. These four have to be in the first record, where they can be seen.
+bool ServerStream::TakesStart(std::string_view bytes) {
+  constexpr unsigned char kHandshakeRecord = 22;
+  if (start_size_ == start_.size()) return true;
+  for (const char byte : bytes.substr(0, start_.size() - start_size_))
+    start_[start_size_++] = static_cast<uint8_t>(byte);
+  if (start_size_ < start_.size() || start_[0] != kHandshakeRecord) return true;
+  const size_t record = start_[3] * 256U + start_[4];
+  const size_t message = start_[6] * 65536U + start_[7] * 256U + start_[8];
+  return record >= 4 && message <= kHelloBytesMax;
+}
+
+// What the socket's BIO returns when it wants no more of this client.
+int ServerStream::Refuse(const char* why) {
+  failure_ = why;
+  return -1;
+}
+
 IoResult ServerStream::EndOf(int returned) {
-  const int kind = SSL_get_error(session_->ssl, returned);
-  if (flooded()) {
-    failure_ = "the client sends records without data";
-    ERR_clear_error();
-    usable_ = false;
-    return {Io::kFailed};
-  }
-  switch (kind) {
+  switch (SSL_get_error(session_->ssl, returned)) {
     case SSL_ERROR_WANT_READ:
       has_more_ = call_bytes_left_ == 0;
       return {Io::kBlocked};
@@ -181,7 +196,7 @@ IoResult ServerStream::EndOf(int returned) {
   const unsigned long error = ERR_peek_last_error();  // NOLINT(google-runtime-int): OpenSSL's own type
   is_plain_http_ = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
   const char* reason = error != 0 ? ERR_reason_error_string(error) : nullptr;
-  failure_ = reason != nullptr ? reason : "the client closed the connection";
+  if (failure_.empty()) failure_ = reason != nullptr ? reason : "the client closed the connection";
   ERR_clear_error();
   usable_ = false;
   return {Io::kFailed};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@ inline constexpr size_t kRecordBytesMax = 16 * 1024;
 inline constexpr size_t kCallBytesMax = 64 * 1024;
 // Records in a row that may carry no data (new keys, attempts to shake hands anew): each costs work and brings nothing.
 inline constexpr int kIdleRecordsMax = 32;
+inline constexpr size_t kHelloBytesMax = 16 * 1024;  // a client's first message
 
 enum class Io : uint8_t {
   kProgress,
@@ -65,12 +67,15 @@ class ServerStream {
   ServerStream(std::shared_ptr<const Library> library, std::unique_ptr<Session> session, int fd);
   void BeginCall();
   IoResult EndOf(int returned);
-  [[nodiscard]] bool flooded() const { return idle_records_ > kIdleRecordsMax; }
+  bool TakesStart(std::string_view bytes);
+  int Refuse(const char* why);
 
   const std::shared_ptr<const Library> library_;
   const std::unique_ptr<Session> session_;
   const int fd_;
   size_t call_bytes_left_ = kCallBytesMax;
+  std::array<uint8_t, 9> start_{};  // of the stream: a record's head and a handshake message's
+  size_t start_size_ = 0;
   int idle_records_ = 0;  // since the last data
   bool drained_ = false;  // the current call took all that the kernel had
   bool has_more_ = false;

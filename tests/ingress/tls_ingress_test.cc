@@ -1,7 +1,9 @@
 // What only TLS has; what holds either way is in ingress_test.cc.
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -116,6 +118,27 @@ TEST_F(TlsIngressTest, ManyHandshakesAtOnceAreAllMade) {
   }
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(served, kClients);
+}
+
+TEST_F(TlsIngressTest, TheOldestOfTooManyHandshakesGivesWay) {
+  constexpr size_t kHandshakesMax = 512;
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 4096);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  ingress_clock_ = &time_;  // nothing ends by its deadline
+  ListenWithTls({.loops = 1, .max_connections = 2 * kHandshakesMax});
+  RawClient established = Connect();
+  ASSERT_TRUE(established.connected());
+  std::vector<RawClient> silent;
+  for (size_t i = 0; i < kHandshakesMax; ++i) silent.emplace_back(port_);
+  while (ingress_->connections() < kHandshakesMax + 1) std::this_thread::yield();
+  EXPECT_EQ(Ask(PostOf("a")).status, 200);
+  EXPECT_TRUE(silent.front().AtEnd());
+  silent.back().Send("GET / HTTP/1.1\r\n");
+  EXPECT_EQ(silent.back().Receive().status, 400) << "the others are still there";
+  established.Send(PostOf("a"));
+  EXPECT_EQ(established.Receive().status, 200);
 }
 
 TEST_F(TlsIngressTest, BeyondTheLimitThereIsNoHandshake) {

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "tests/upstream/test_certificates.h"
 
@@ -177,6 +178,37 @@ TEST_F(ServerStreamTest, AnEndWithoutAFarewellIsAnEndAndAnswersStillGoOut) {
   EXPECT_EQ(Read().io, Io::kClosed);
   EXPECT_EQ(stream_->Write("y").io, Io::kProgress);
   EXPECT_EQ(SSL_read(client_, bytes_.data(), 1), 1);
+}
+
+// 9 bytes must not buy 128 KiB, whichever way they come.
+TEST_F(ServerContextTest, AFirstMessageThatIsTooLongIsRefusedAtItsHead) {
+  const auto context = *ServerContext::Load(File("a.pem"), File("a.key"));
+  const struct {
+    std::string_view start;
+    Io end;
+  } rows[] = {
+      {std::string_view("\x16\x03\x01\x40\x00\x01\x00\x40\x00", 9), Io::kBlocked},
+      {std::string_view("\x16\x03\x01\x40\x00\x01\x00\x40\x01", 9), Io::kFailed},
+      {std::string_view("\x16\x03\x01\x40\x00\x01\x02\x00\x00", 9), Io::kFailed},
+      {std::string_view("\x16\x03\x01\x00\x01\x01\x16\x03\x01\x00\x03\x02\x00\x00", 14), Io::kFailed},
+  };
+  for (size_t i = 0; i < std::size(rows); ++i) {
+    for (const bool trickles : {false, true}) {
+      std::array<int, 2> pair{};
+      ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()), 0);
+      const std::unique_ptr<ServerStream> stream = context->Accept(pair[0]);
+      const size_t step = trickles ? 1 : rows[i].start.size();
+      Io end = Io::kBlocked;
+      for (size_t at = 0; at < rows[i].start.size() && end == Io::kBlocked; at += step) {
+        EXPECT_EQ(write(pair[1], rows[i].start.data() + at, step), static_cast<ssize_t>(step));
+        end = stream->Handshake().io;
+      }
+      EXPECT_EQ(end, rows[i].end) << i << trickles;
+      EXPECT_EQ(stream->failure(), end == Io::kFailed ? "the client's first message is too long" : "") << i;
+      close(pair[0]);
+      close(pair[1]);
+    }
+  }
 }
 
 }  // namespace
