@@ -436,7 +436,8 @@ bool Listener::Send(Connection& connection, std::string_view bytes) {
     }
     if (result.io != tls::Io::kBlocked) return false;
     const int64_t left_ms = deadline_ms - clock_.SteadyMs();
-    pollfd wait{.fd = connection.fd, .events = POLLOUT, .revents = 0};
+    const bool awaits_bytes = connection.tls != nullptr && !connection.tls->wants_write();
+    pollfd wait{.fd = connection.fd, .events = static_cast<int16_t>(awaits_bytes ? POLLIN : POLLOUT), .revents = 0};
     if (left_ms <= 0 || poll(&wait, 1, static_cast<int>(left_ms)) == 0) return false;
   }
   return true;
