@@ -325,11 +325,14 @@ void Listener::Work(size_t worker) {
         Park(std::move(connection));
         continue;
       }
-      // Bytes that TLS has taken from the kernel wake nobody: it queues again, behind the others.
+      // Bytes that TLS has taken from the kernel wake nobody: it queues again, behind the others. Not while they wait
+      // for the queue to be empty: a client that goes on sending would keep them.
       const std::lock_guard lock(mutex_);
-      ready_.push_back(std::move(connection));
-      work_.notify_one();
-      continue;
+      if (!stopping_) {
+        ready_.push_back(std::move(connection));
+        work_.notify_one();
+        continue;
+      }
     }
     connection.reset();
     const std::lock_guard lock(mutex_);
