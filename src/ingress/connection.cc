@@ -53,11 +53,12 @@ Awaits Connection::awaits() const {
 }
 
 bool Connection::OnReady(bool readable, bool hang_up) {
-  more_to_read_ = more_to_read_ || readable || hang_up;
+  more_to_read_ = more_to_read_ || readable || hang_up || read_awaits_room_;
+  read_awaits_room_ = false;
   read_to_end_ = read_to_end_ || hang_up;
   if (state_ != State::kHandshaking) return Advance();
   // A step with nothing to read would only take memory.
-  wants_turn_ = wants_turn_ || more_to_read_ || socket_.HandshakeAwaitsRoom();
+  wants_turn_ = wants_turn_ || more_to_read_ || socket_.AwaitsRoom();
   return true;
 }
 
@@ -168,6 +169,7 @@ bool Connection::Fill() {
       input_.append(services_.scratch.data(), result.bytes);
       return true;
     case Io::kBlocked:
+      read_awaits_room_ = socket_.AwaitsRoom();
       return true;
     case Io::kClosed:
       client_closed_ = true;
