@@ -119,6 +119,7 @@ bool Connection::OnMessage(LoopMessage message) {
 // Does whatever can be done now, until the client or the gateway has to do something first, or others have to have
 // their turn: one busy sender must not keep a loop.
 bool Connection::Advance() {
+  wants_turn_ = false;
   size_t reads = 0;
   size_t requests = 0;
   for (;;) {
