@@ -94,10 +94,12 @@ bool Connection::ShakeHands() {
 }
 
 bool Connection::OnStopping() {
-  return !handshaking() && (state_ != State::kReading || awaits() != Awaits::kNextRequest);
+  if (handshaking()) return false;
+  return awaits() != Awaits::kNextRequest || End();
 }
 
 bool Connection::OnDeadline() {
+  if (awaits() == Awaits::kNextRequest) return End();
   if (awaits() != Awaits::kRestOfRequest) return false;
   Fail({.code = ErrorCode::kRequestTimeout, .detail = "The request did not arrive in time."});
   return Advance();
@@ -137,7 +139,7 @@ bool Connection::Advance() {
   }
   // A client that sends no more gets the answers it is owed.
   if (client_closed_ && state_ == State::kReading) {
-    if (unsent_.empty()) return false;
+    if (unsent_.empty()) return End();
     if (unsent_bytes_ < kUnsentBytesMax) state_ = State::kClosing;
   }
   return true;
@@ -210,10 +212,16 @@ bool Connection::Flush() {
   }
   unsent_memory_.Clear();
   if (state_ != State::kClosing) return true;
-  if (client_closed_) return false;
+  if (client_closed_) return End();
   socket_.CloseSending();
   state_ = State::kLingering;
   return true;
+}
+
+// The connection is over. TLS says so: without it the client could not tell the end from one that an attacker made.
+bool Connection::End() {
+  if (socket_.encrypted() && !broken_off_) socket_.CloseSending();
+  return false;
 }
 
 // The kernel took that many of the unsent bytes.
@@ -430,6 +438,7 @@ void Connection::TakeEnd(bool whole) {
     if (until_close_) {
       // Here an orderly end would say that the answer is whole; a reset does not.
       socket_.ResetOnClose();
+      broken_off_ = true;
       client_closed_ = true;
       unsent_.clear();
     }

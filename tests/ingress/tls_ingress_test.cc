@@ -160,6 +160,37 @@ TEST_F(TlsIngressTest, AClientThatStopsSendingWithoutAFarewellGetsWhatItIsOwed) 
   EXPECT_TRUE(client.AtEnd());
 }
 
+TEST_F(TlsIngressTest, EveryOrderlyEndIsSaid) {
+  ingress_clock_ = &time_;
+  ListenWithTls({.loops = 1, .idle_timeout_ms = 1000});
+  RawClient idle = Connect();
+  idle.Send(PostOf("a"));
+  EXPECT_EQ(idle.Receive().status, 200);
+  time_.Advance(1000);
+  RawClient leaving = Connect();  // wakes the loop
+  EXPECT_TRUE(idle.AtEnd());
+  EXPECT_TRUE(idle.ended_in_order());
+  leaving.CloseSending();
+  EXPECT_TRUE(leaving.AtEnd());
+  EXPECT_TRUE(leaving.ended_in_order());
+  RawClient answered = Connect();
+  answered.Send(PostOf("a"));
+  answered.CloseSending();
+  EXPECT_EQ(answered.Receive().status, 200);
+  EXPECT_TRUE(answered.AtEnd());
+  EXPECT_TRUE(answered.ended_in_order());
+}
+
+TEST_F(TlsIngressTest, StoppingIsSaidToWhoIsIdle) {
+  ListenWithTls();
+  RawClient client = Connect();
+  client.Send(PostOf("a"));
+  EXPECT_EQ(client.Receive().status, 200);
+  ingress_->StopAccepting();
+  EXPECT_TRUE(client.AtEnd());
+  EXPECT_TRUE(client.ended_in_order());
+}
+
 TEST_F(TlsIngressTest, SmallAnswersShareRecordsAndArriveInOrder) {
   ListenWithTls();
   RawClient client = Connect();
