@@ -325,11 +325,14 @@ void Listener::Work(size_t worker) {
         Park(std::move(connection));
         continue;
       }
-      // Bytes that TLS has taken from the kernel wake nobody: it queues again, behind the others.
+      // Bytes that TLS has taken from the kernel wake nobody: it queues again, behind the others. Not while they wait
+      // for the queue to be empty: a client that goes on sending would keep them.
       const std::lock_guard lock(mutex_);
-      ready_.push_back(std::move(connection));
-      work_.notify_one();
-      continue;
+      if (!stopping_) {
+        ready_.push_back(std::move(connection));
+        work_.notify_one();
+        continue;
+      }
     }
     connection.reset();
     const std::lock_guard lock(mutex_);
@@ -416,6 +419,7 @@ bool Listener::ReadAvailable(Connection& connection) {
     const tls::IoResult result = connection.Read(bytes.data(), bytes.size());
     if (result.io != tls::Io::kProgress) {
       connection.at_end = connection.at_end || result.io == tls::Io::kClosed;
+      connection.more_to_read = connection.tls != nullptr && !connection.lingering && connection.tls->HasMore();
       return result.io != tls::Io::kFailed;
     }
     connection.input.append(bytes.data(), result.bytes);
@@ -435,7 +439,8 @@ bool Listener::Send(Connection& connection, std::string_view bytes) {
     }
     if (result.io != tls::Io::kBlocked) return false;
     const int64_t left_ms = deadline_ms - clock_.SteadyMs();
-    pollfd wait{.fd = connection.fd, .events = POLLOUT, .revents = 0};
+    const bool awaits_bytes = connection.tls != nullptr && !connection.tls->wants_write();
+    pollfd wait{.fd = connection.fd, .events = static_cast<int16_t>(awaits_bytes ? POLLIN : POLLOUT), .revents = 0};
     if (left_ms <= 0 || poll(&wait, 1, static_cast<int>(left_ms)) == 0) return false;
   }
   return true;

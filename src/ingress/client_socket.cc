@@ -39,7 +39,7 @@ IoResult ClientSocket::Read(std::span<char> out, bool* more) {
     return result;
   }
   const IoResult result = tls_->Read(out.data(), out.size());
-  *more = result.io == Io::kProgress && tls_->HasMore();
+  *more = tls_->HasMore();
   return result;
 }
 

@@ -22,6 +22,8 @@ class ClientSocket {
 
   // One step. REQUIRES: encrypted().
   tls::IoResult Handshake() { return tls_->Handshake(); }
+  // The next step need not wait for the kernel to say anything.
+  [[nodiscard]] bool HandshakeHasMore() const { return tls_->HasMore(); }
   // Why it failed, and whether a request in plain text stands there instead.
   [[nodiscard]] const std::string& handshake_failure() const { return tls_->failure(); }
   [[nodiscard]] bool SpeaksPlainHttp() const { return tls_->is_plain_http(); }
@@ -30,6 +32,8 @@ class ClientSocket {
 
   // `*more`: a further call may find bytes without the kernel saying so again.
   tls::IoResult Read(std::span<char> out, bool* more);
+  // Whether the call that was kBlocked waits for room to send, though it may have been to read.
+  [[nodiscard]] bool AwaitsRoom() const { return tls_ != nullptr && tls_->wants_write(); }
   // Some of the pieces, in order. After kBlocked the next call begins with the same bytes. `scratch` holds at least
   // tls::kRecordBytesMax; what is in it is lost.
   tls::IoResult Write(std::span<const iovec> pieces, std::span<char> scratch);

@@ -53,10 +53,13 @@ Awaits Connection::awaits() const {
 }
 
 bool Connection::OnReady(bool readable, bool hang_up) {
-  more_to_read_ = more_to_read_ || readable || hang_up;
+  more_to_read_ = more_to_read_ || readable || hang_up || read_awaits_room_;
+  read_awaits_room_ = false;
   read_to_end_ = read_to_end_ || hang_up;
-  wants_turn_ = state_ == State::kHandshaking;
-  return wants_turn_ || Advance();
+  if (state_ != State::kHandshaking) return Advance();
+  // A step with nothing to read would only take memory.
+  wants_turn_ = wants_turn_ || more_to_read_ || socket_.AwaitsRoom();
+  return true;
 }
 
 bool Connection::OnTurn() {
@@ -67,8 +70,10 @@ bool Connection::OnTurn() {
 
 // One step, however little it is: each may cost a private-key operation. False if the connection is broken.
 bool Connection::ShakeHands() {
+  more_to_read_ = false;
   switch (socket_.Handshake().io) {
     case Io::kBlocked:
+      wants_turn_ = socket_.HandshakeHasMore();
       return true;
     case Io::kProgress:
       state_ = State::kReading;
@@ -89,10 +94,12 @@ bool Connection::ShakeHands() {
 }
 
 bool Connection::OnStopping() {
-  return !handshaking() && (state_ != State::kReading || awaits() != Awaits::kNextRequest);
+  if (handshaking()) return false;
+  return awaits() != Awaits::kNextRequest || End();
 }
 
 bool Connection::OnDeadline() {
+  if (awaits() == Awaits::kNextRequest) return End();
   if (awaits() != Awaits::kRestOfRequest) return false;
   Fail({.code = ErrorCode::kRequestTimeout, .detail = "The request did not arrive in time."});
   return Advance();
@@ -114,6 +121,7 @@ bool Connection::OnMessage(LoopMessage message) {
 // Does whatever can be done now, until the client or the gateway has to do something first, or others have to have
 // their turn: one busy sender must not keep a loop.
 bool Connection::Advance() {
+  wants_turn_ = false;
   size_t reads = 0;
   size_t requests = 0;
   for (;;) {
@@ -131,7 +139,7 @@ bool Connection::Advance() {
   }
   // A client that sends no more gets the answers it is owed.
   if (client_closed_ && state_ == State::kReading) {
-    if (unsent_.empty()) return false;
+    if (unsent_.empty()) return End();
     if (unsent_bytes_ < kUnsentBytesMax) state_ = State::kClosing;
   }
   return true;
@@ -164,6 +172,7 @@ bool Connection::Fill() {
       input_.append(services_.scratch.data(), result.bytes);
       return true;
     case Io::kBlocked:
+      read_awaits_room_ = socket_.AwaitsRoom();
       return true;
     case Io::kClosed:
       client_closed_ = true;
@@ -203,10 +212,16 @@ bool Connection::Flush() {
   }
   unsent_memory_.Clear();
   if (state_ != State::kClosing) return true;
-  if (client_closed_) return false;
+  if (client_closed_) return End();
   socket_.CloseSending();
   state_ = State::kLingering;
   return true;
+}
+
+// The connection is over. TLS says so: without it the client could not tell the end from one that an attacker made.
+bool Connection::End() {
+  if (socket_.encrypted() && !broken_off_) socket_.CloseSending();
+  return false;
 }
 
 // The kernel took that many of the unsent bytes.
@@ -423,6 +438,7 @@ void Connection::TakeEnd(bool whole) {
     if (until_close_) {
       // Here an orderly end would say that the answer is whole; a reset does not.
       socket_.ResetOnClose();
+      broken_off_ = true;
       client_closed_ = true;
       unsent_.clear();
     }

@@ -108,6 +108,7 @@ class Connection {
   bool Fill();
   bool Drain();
   bool Flush();
+  bool End();
   void Sent(size_t bytes);
   bool TakeRequest();
   bool BeginBody();
@@ -137,7 +138,9 @@ class Connection {
   bool client_closed_ = false;  // it will send no more
   bool more_to_read_ = false;   // the kernel may hold bytes that were not read
   bool read_to_end_ = false;    // a short read does not mean that nothing is left: the end of the stream is
+  bool read_awaits_room_ = false;  // TLS has to send something before it reads on
   bool wants_turn_ = false;
+  bool broken_off_ = false;  // the client must not take the end for an orderly one
   uint64_t progress_ = 0;
 
   // The request that is being read.

@@ -171,6 +171,12 @@ void EventLoop::Adopt(Accepted accepted) {
   connections_.emplace(id, std::move(connection));
   const Status watched = Watch(fd, id, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
   After(adopted, watched.ok());
+  if (auto& list = deadlines_[static_cast<size_t>(Awaits::kHandshake)]; list.size() > kHandshakesMax) {
+    // The oldest whose client keeps the loop waiting, not one that the loop keeps waiting.
+    const auto stalled =
+        std::find_if(list.begin(), list.end(), [](const Connection* c) { return !c->deadline.has_turn_coming; });
+    After(stalled == list.end() ? *list.front() : **stalled, false);
+  }
 }
 
 // What every call into a connection ends with: it goes, or its deadline is put where it belongs now.

@@ -52,6 +52,8 @@ class EventLoop {
   static constexpr int kAcceptsAtOnce = 64;
   static constexpr int64_t kAcceptPauseMs = 100;
   static constexpr int64_t kHandshakeMsMax = 10'000;
+  // No budget knows what OpenSSL keeps for a handshake; beyond this many the oldest gives way.
+  static constexpr size_t kHandshakesMax = 512;
   // A step may cost a private-key operation, most of a millisecond. Between two of them everybody else has a turn.
   static constexpr size_t kTurnHandshakes = 1;
   static constexpr auto kKinds = static_cast<size_t>(Awaits::kCount);

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -39,23 +40,43 @@ struct BioFunctions {
     BIO_clear_retry_flags(bio);
     if (size <= 0) return 0;
     auto* stream = static_cast<ServerStream*>(BIO_get_data(bio));
+    if (stream->idle_records_ > kIdleRecordsMax) return stream->Refuse("the client sends records without data");
+    const size_t wanted = std::min(static_cast<size_t>(size), stream->call_bytes_left_);
+    if (wanted == 0) {
+      BIO_set_retry_read(bio);
+      return -1;
+    }
     ssize_t got = 0;
     do {
-      got = recv(stream->fd_, data, static_cast<size_t>(size), 0);
+      got = recv(stream->fd_, data, wanted, 0);
     } while (got < 0 && errno == EINTR);
     const bool empty = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (empty) BIO_set_retry_read(bio);
-    stream->drained_ = empty || (got > 0 && got < size);
+    stream->ended_ = got == 0;
+    stream->drained_ = empty || (got > 0 && static_cast<size_t>(got) < wanted);
+    if (got <= 0) return static_cast<int>(got);
+    const std::string_view bytes(data, static_cast<size_t>(got));
+    stream->call_bytes_left_ -= bytes.size();
+    if (!stream->TakesStart(bytes)) return stream->Refuse("the client's first message is too long");
     return static_cast<int>(got);
   }
 
-  static long Control(BIO* /*bio*/, int command, long /*number*/, void* /*pointer*/) {  // NOLINT(google-runtime-int)
+  static long Control(BIO* bio, int command, long /*number*/, void* /*pointer*/) {  // NOLINT(google-runtime-int)
+    // Asked before it takes an end without a farewell for one.
+    if (command == BIO_CTRL_EOF) return static_cast<const ServerStream*>(BIO_get_data(bio))->ended_ ? 1 : 0;
     return command == BIO_CTRL_FLUSH ? 1 : 0;
   }
 
   static int Create(BIO* bio) {
     BIO_set_init(bio, 1);
     return 1;
+  }
+
+  // Not of the BIO: OpenSSL shows every record that goes by, and every message within.
+  static void CountRecord(int is_written, int /*version*/, int content, const void* /*bytes*/, size_t /*size*/,
+                          SSL* ssl, void* stream) {
+    if (is_written == 0 && content == SSL3_RT_HEADER && SSL_is_init_finished(ssl) == 1)
+      ++static_cast<ServerStream*>(stream)->idle_records_;
   }
 };
 
@@ -83,6 +104,8 @@ std::unique_ptr<ServerStream> ServerStream::Make(std::shared_ptr<const Library> 
   BIO_set_data(bio, stream.get());
   SSL_set_bio(ssl, bio, bio);
   SSL_set_accept_state(ssl);
+  SSL_set_msg_callback(ssl, BioFunctions::CountRecord);
+  SSL_set_msg_callback_arg(ssl, stream.get());
   return stream;
 }
 
@@ -91,8 +114,17 @@ ServerStream::ServerStream(std::shared_ptr<const Library> library, std::unique_p
 
 ServerStream::~ServerStream() = default;
 
-IoResult ServerStream::Handshake() {
+// What an earlier call saw of the kernel says nothing about now: more may have come while bytes were kept here.
+void ServerStream::BeginCall() {
   ERR_clear_error();
+  drained_ = false;
+  has_more_ = false;
+  wants_write_ = false;
+  call_bytes_left_ = kCallBytesMax;
+}
+
+IoResult ServerStream::Handshake() {
+  BeginCall();
   const int returned = SSL_do_handshake(session_->ssl);
   if (returned == 1) return {Io::kProgress};
   const IoResult result = EndOf(returned);
@@ -100,17 +132,17 @@ IoResult ServerStream::Handshake() {
 }
 
 IoResult ServerStream::Read(char* out, size_t size) {
-  ERR_clear_error();
-  // What an earlier call saw of the kernel says nothing about now: more may have come while bytes were kept here.
-  drained_ = false;
+  BeginCall();
   size_t read = 0;
   const int returned = SSL_read_ex(session_->ssl, out, size, &read);
-  if (returned == 1) return {Io::kProgress, read};
-  return EndOf(returned);
+  if (returned != 1) return EndOf(returned);
+  has_more_ = !drained_ || SSL_has_pending(session_->ssl) == 1;
+  idle_records_ = 0;
+  return {Io::kProgress, read};
 }
 
 IoResult ServerStream::Write(std::string_view bytes) {
-  ERR_clear_error();
+  BeginCall();
   size_t written = 0;
   const int returned = SSL_write_ex(session_->ssl, bytes.data(), bytes.size(), &written);
   if (returned == 1) return {Io::kProgress, written};
@@ -128,14 +160,29 @@ bool ServerStream::established() const {
   return SSL_is_init_finished(session_->ssl) == 1;
 }
 
-bool ServerStream::HasMore() const {
-  return !drained_ || SSL_has_pending(session_->ssl) == 1;
+// OpenSSL makes room for the whole of a handshake message as soon as four bytes have said how long it is, and would
+// believe 128 KiB. These four have to be in the first record, where they can be seen.
+bool ServerStream::TakesStart(std::string_view bytes) {
+  constexpr unsigned char kHandshakeRecord = 22;
+  if (start_size_ == start_.size()) return true;
+  for (const char byte : bytes.substr(0, start_.size() - start_size_))
+    start_[start_size_++] = static_cast<uint8_t>(byte);
+  if (start_size_ < start_.size() || start_[0] != kHandshakeRecord) return true;
+  const size_t record = start_[3] * 256U + start_[4];
+  const size_t message = start_[6] * 65536U + start_[7] * 256U + start_[8];
+  return record >= 4 && message <= kHelloBytesMax;
+}
+
+// What the socket's BIO returns when it wants no more of this client.
+int ServerStream::Refuse(const char* why) {
+  failure_ = why;
+  return -1;
 }
 
 IoResult ServerStream::EndOf(int returned) {
   switch (SSL_get_error(session_->ssl, returned)) {
     case SSL_ERROR_WANT_READ:
-      wants_write_ = false;
+      has_more_ = call_bytes_left_ == 0;
       return {Io::kBlocked};
     case SSL_ERROR_WANT_WRITE:
       wants_write_ = true;
@@ -149,7 +196,7 @@ IoResult ServerStream::EndOf(int returned) {
   const unsigned long error = ERR_peek_last_error();  // NOLINT(google-runtime-int): OpenSSL's own type
   is_plain_http_ = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
   const char* reason = error != 0 ? ERR_reason_error_string(error) : nullptr;
-  failure_ = reason != nullptr ? reason : "the client closed the connection";
+  if (failure_.empty()) failure_ = reason != nullptr ? reason : "the client closed the connection";
   ERR_clear_error();
   usable_ = false;
   return {Io::kFailed};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,11 @@ namespace oncegate::tls {
 
 // A TLS record's payload: what one Write takes at most.
 inline constexpr size_t kRecordBytesMax = 16 * 1024;
+// What one call takes from the kernel at most: OpenSSL reads on for as long as what comes is not data.
+inline constexpr size_t kCallBytesMax = 64 * 1024;
+// Records in a row that may carry no data (new keys, attempts to shake hands anew): each costs work and brings nothing.
+inline constexpr int kIdleRecordsMax = 32;
+inline constexpr size_t kHelloBytesMax = 16 * 1024;  // a client's first message
 
 enum class Io : uint8_t {
   kProgress,
@@ -45,9 +51,9 @@ class ServerStream {
   void CloseSending();
 
   [[nodiscard]] bool established() const;  // the handshake is done
-  // Whether Read may have more although the kernel does not say so again.
-  [[nodiscard]] bool HasMore() const;
-  // Whether the call that was kBlocked waits for room to send.
+  // Whether the same call may find more although the kernel does not say so again; also where that was kBlocked.
+  [[nodiscard]] bool HasMore() const { return has_more_; }
+  // Whether the last call was kBlocked and waits for room to send.
   [[nodiscard]] bool wants_write() const { return wants_write_; }
   // The peer began with an HTTP request instead of a handshake.
   [[nodiscard]] bool is_plain_http() const { return is_plain_http_; }
@@ -59,12 +65,21 @@ class ServerStream {
   friend struct BioFunctions;
 
   ServerStream(std::shared_ptr<const Library> library, std::unique_ptr<Session> session, int fd);
+  void BeginCall();
   IoResult EndOf(int returned);
+  bool TakesStart(std::string_view bytes);
+  int Refuse(const char* why);
 
   const std::shared_ptr<const Library> library_;
   const std::unique_ptr<Session> session_;
   const int fd_;
-  bool drained_ = false;  // the current Read took all that the kernel had
+  size_t call_bytes_left_ = kCallBytesMax;
+  std::array<uint8_t, 9> start_{};  // of the stream: a record's head and a handshake message's
+  size_t start_size_ = 0;
+  int idle_records_ = 0;  // since the last data
+  bool drained_ = false;  // the current call took all that the kernel had
+  bool has_more_ = false;
+  bool ended_ = false;  // the peer sends no more, whether it said so or not
   bool wants_write_ = false;
   bool usable_ = true;  // no fatal error yet: a farewell may be sent
   bool is_plain_http_ = false;

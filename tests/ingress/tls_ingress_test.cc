@@ -1,7 +1,9 @@
 // What only TLS has; what holds either way is in ingress_test.cc.
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -118,12 +120,75 @@ TEST_F(TlsIngressTest, ManyHandshakesAtOnceAreAllMade) {
   EXPECT_EQ(served, kClients);
 }
 
+TEST_F(TlsIngressTest, TheOldestOfTooManyHandshakesGivesWay) {
+  constexpr size_t kHandshakesMax = 512;
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 4096);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  ingress_clock_ = &time_;  // nothing ends by its deadline
+  ListenWithTls({.loops = 1, .max_connections = 2 * kHandshakesMax});
+  RawClient established = Connect();
+  ASSERT_TRUE(established.connected());
+  std::vector<RawClient> silent;
+  for (size_t i = 0; i < kHandshakesMax; ++i) silent.emplace_back(port_);
+  while (ingress_->connections() < kHandshakesMax + 1) std::this_thread::yield();
+  EXPECT_EQ(Ask(PostOf("a")).status, 200);
+  EXPECT_TRUE(silent.front().AtEnd());
+  silent.back().Send("GET / HTTP/1.1\r\n");
+  EXPECT_EQ(silent.back().Receive().status, 400) << "the others are still there";
+  established.Send(PostOf("a"));
+  EXPECT_EQ(established.Receive().status, 200);
+}
+
 TEST_F(TlsIngressTest, BeyondTheLimitThereIsNoHandshake) {
   ListenWithTls({.max_connections = 1});
   const RawClient first = Connect();
   ASSERT_TRUE(first.connected());
   EXPECT_FALSE(Connect().connected());
   EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kOverloaded), 1U);
+}
+
+TEST_F(TlsIngressTest, AClientThatStopsSendingWithoutAFarewellGetsWhatItIsOwed) {
+  ListenWithTls();
+  RawClient client = Connect();
+  client.Send(PostOf("a", "{}", "X-Hold: yes\r\n") + PostOf("b"));
+  upstream_.AwaitRequests(1);
+  ASSERT_EQ(shutdown(client.fd(), SHUT_WR), 0);
+  upstream_.OpenGate();
+  for (const char* key : {"a", "b"}) EXPECT_EQ(client.Receive().Verdict(), "200 executed") << key;
+  EXPECT_TRUE(client.AtEnd());
+}
+
+TEST_F(TlsIngressTest, EveryOrderlyEndIsSaid) {
+  ingress_clock_ = &time_;
+  ListenWithTls({.loops = 1, .idle_timeout_ms = 1000});
+  RawClient idle = Connect();
+  idle.Send(PostOf("a"));
+  EXPECT_EQ(idle.Receive().status, 200);
+  time_.Advance(1000);
+  RawClient leaving = Connect();  // wakes the loop
+  EXPECT_TRUE(idle.AtEnd());
+  EXPECT_TRUE(idle.ended_in_order());
+  leaving.CloseSending();
+  EXPECT_TRUE(leaving.AtEnd());
+  EXPECT_TRUE(leaving.ended_in_order());
+  RawClient answered = Connect();
+  answered.Send(PostOf("a"));
+  answered.CloseSending();
+  EXPECT_EQ(answered.Receive().status, 200);
+  EXPECT_TRUE(answered.AtEnd());
+  EXPECT_TRUE(answered.ended_in_order());
+}
+
+TEST_F(TlsIngressTest, StoppingIsSaidToWhoIsIdle) {
+  ListenWithTls();
+  RawClient client = Connect();
+  client.Send(PostOf("a"));
+  EXPECT_EQ(client.Receive().status, 200);
+  ingress_->StopAccepting();
+  EXPECT_TRUE(client.AtEnd());
+  EXPECT_TRUE(client.ended_in_order());
 }
 
 TEST_F(TlsIngressTest, SmallAnswersShareRecordsAndArriveInOrder) {

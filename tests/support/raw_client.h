@@ -138,6 +138,9 @@ class RawClient {
   // Whether the connection ended by a reset rather than in an orderly way.
   [[nodiscard]] bool was_reset() const { return reset_; }
 
+  // Whether it ended the way its protocol ends: TLS with a farewell.
+  [[nodiscard]] bool ended_in_order() const { return in_order_; }
+
   // Whether the other side closes without sending anything more.
   bool AtEnd() { return buffer_.empty() && !Fill() && buffer_.empty() && ended_; }
 
@@ -152,6 +155,7 @@ class RawClient {
     const ssize_t got =
         stream_ ? stream_->Receive(bytes.data(), bytes.size()) : recv(fd_, bytes.data(), bytes.size(), 0);
     ended_ = got <= 0;
+    in_order_ = got == 0;
     reset_ = got < 0 && errno == ECONNRESET;
     if (got > 0) buffer_.append(bytes.data(), static_cast<size_t>(got));
     return got > 0;
@@ -183,6 +187,7 @@ class RawClient {
   std::unique_ptr<ClientStream> stream_;
   bool connected_ = false;
   bool ended_ = false;
+  bool in_order_ = false;
   bool reset_ = false;
   std::string buffer_;
 };

@@ -41,7 +41,9 @@ class TlsClientStream final : public ClientStream {
   ssize_t Receive(char* out, size_t size) override {
     ERR_clear_error();
     errno = 0;
-    return SSL_read(ssl_, out, static_cast<int>(size));
+    const int got = SSL_read(ssl_, out, static_cast<int>(size));
+    if (got > 0) return got;
+    return SSL_get_error(ssl_, got) == SSL_ERROR_ZERO_RETURN ? 0 : -1;
   }
   [[nodiscard]] bool HasBuffered() const override { return SSL_has_pending(ssl_) == 1; }
   void CloseSending() override { SSL_shutdown(ssl_); }
@@ -65,7 +67,6 @@ TlsClient::TlsClient(const std::string& ca_file) : state_(std::make_shared<State
   SSL_CTX* context = state_->context;
   if (SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) std::abort();
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
-  SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_set_app_data(context, state_.get());
   SSL_CTX_sess_set_new_cb(context, KeepSession);
