@@ -261,8 +261,12 @@ Status Database::WriteMarks(const std::string& directory) {
   rocksdb::WriteOptions write;
   write.sync = true;
   Status status = FromRocks(db_->Write(write, &batch), "preparing the data directory " + directory);
-  if (status.ok()) async_logs_ = !sync_;
-  return status;
+  if (!status.ok()) return status;
+  async_logs_ = !sync_;
+  // Into a table: damage to the log must not decide how the log is read.
+  rocksdb::FlushOptions flush;
+  flush.wait = true;
+  return FromRocks(db_->Flush(flush, Handle(Family::kDefault)), "preparing the data directory " + directory);
 }
 
 rocksdb::DBOptions Database::MakeDbOptions() const {

@@ -157,13 +157,17 @@ TEST(FactsOf, ASidecarClaimLivesByItsLease) {
   EXPECT_TRUE(FactsOf(SidecarClaim(LeaseExpiry::kRerun), 5000).rerun);
 }
 
-TEST(FactsOf, ASettledClaimIsNeitherAliveNorToBeRerun) {
+TEST(FactsOf, ASettledClaimIsNotAliveAndOnlyAnEndedLeaseIsToBeRerun) {
   Record record = SidecarClaim(LeaseExpiry::kRerun);
   for (const RecordState state : {RecordState::kCompleted, RecordState::kUnknown}) {
     record.state = state;
     EXPECT_FALSE(FactsOf(record, 0).owner_alive) << RecordStateName(state);
-    EXPECT_FALSE(FactsOf(record, 9999).rerun) << RecordStateName(state);
   }
+  record.state = RecordState::kCompleted;
+  EXPECT_FALSE(FactsOf(record, 9999).rerun);
+  // A lease that ended is written down as unknown when somebody looks; that changes nothing for whoever claims.
+  record.state = RecordState::kUnknown;
+  EXPECT_TRUE(FactsOf(record, 9999).rerun);
 }
 
 }  // namespace

@@ -163,6 +163,7 @@ TEST_F(DoubtedClaimTest, AClaimThatFailedIsTakenBackAlthoughItIsOnDisk) {
 // Behind a second attempt there is a first, which may have taken effect.
 // Under --on-store-error forward the application may have been asked all the same.
 TEST_F(DoubtedClaimTest, AClaimThatMayBeActedOnIsNotTakenBack) {
+  ClaimAndCompleteMany(5);
   disk_.Break(Operation::kSync, ".log", FaultyDisk::InputOutputError());
   ClaimRequest claim = ClaimOf("x");
   claim.acts_on_failure = true;

@@ -220,6 +220,7 @@ class StatisticsTest : public ExpiryTest {
   void ClaimInModel(const std::string& key) {
     ClaimRequest claim = SidecarClaimOf(key);
     claim.type = "type" + std::to_string(random_() % 3);
+    claim.lease_ms = kDayMs;  // ends after the test
     claim.ttl_ms = static_cast<int64_t>(1 + random_() % 100'000);
     claim.hold_unknown = random_() % 2 == 0;
     held_[key] = claim.hold_unknown;
