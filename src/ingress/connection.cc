@@ -313,6 +313,7 @@ ParseState Connection::ReadBody() {
 
 // Hands the request over and makes room for the next one.
 InboundRequest Connection::TakeWhole() {
+  ++services_.turn_requests;
   version_ = head_.version;
   keep_alive_ = head_.keep_alive;
   is_head_ = head_.method == "HEAD";
@@ -337,12 +338,9 @@ InboundRequest Connection::TakeWhole() {
 
 // A trusted proxy knows how the client came to it.
 bool Connection::CameOverTls() const {
-  if (peer_trusted_) {
-    const std::string_view scheme = head_.fields.Find(kForwardedProtoField).value_or("");
-    if (http::EqualsIgnoreCase(scheme, "https")) return true;
-    if (http::EqualsIgnoreCase(scheme, "http")) return false;
-  }
-  return socket_.encrypted();
+  const auto said =
+      peer_trusted_ ? ClientUsedTls(client_, head_.fields, services_.options.trusted_proxies) : std::nullopt;
+  return said.value_or(socket_.encrypted());
 }
 
 void Connection::Dispatch() {
