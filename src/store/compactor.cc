@@ -5,7 +5,9 @@
 #include <rocksdb/table_properties.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <map>
+#include <mutex>
 #include <set>
 #include <vector>
 
@@ -62,12 +64,27 @@ Status Compactor::RunFamily(Family family, int64_t cutoff_ms, double share_min) 
     Result<std::vector<Candidate>> candidates = FindCandidates(family, cutoff_ms, share_min);
     if (!candidates.ok()) return candidates.status();
     if (candidates->empty()) break;
+    // Found here: a compaction that began before the cutoff was raised keeps what has expired since.
+    WaitForOthers();
     for (const Candidate& candidate : *candidates) {
       if (stop_.load()) return OkStatus();
       if (Status status = Compact(family, candidate); !status.ok()) return status;
     }
   }
   return family == Family::kBodies ? CollectBlobs(std::max(share_min, kGarbageShareMin)) : OkStatus();
+}
+
+// RocksDB 7.8 tells how many compactions run, and has no way to wait for them.
+void Compactor::WaitForOthers() {
+  std::mutex mutex;
+  std::condition_variable never;
+  std::unique_lock lock(mutex);
+  for (auto waited = std::chrono::milliseconds(0); waited < kOthersWaitMax; waited += kOthersWaitStep) {
+    uint64_t running = 0;
+    database_.db().GetIntProperty(rocksdb::DB::Properties::kNumRunningCompactions, &running);
+    if (running == 0 || stop_.load()) return;
+    never.wait_for(lock, kOthersWaitStep);
+  }
 }
 
 // Families whose keys begin with the time: files that lie wholly before the cutoff go without being read.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 #include "base/status.h"
@@ -44,6 +45,11 @@ class Compactor {
     int level = 0;
   };
 
+  // For compactions that RocksDB began by itself: it holds files that are to be compacted.
+  static constexpr std::chrono::milliseconds kOthersWaitMax{2000};
+  static constexpr std::chrono::milliseconds kOthersWaitStep{5};
+
+  void WaitForOthers();
   Status RunFamily(Family family, int64_t cutoff_ms, double share_min);
   Status DropHead(Family family, int64_t cutoff_ms);
   Result<std::vector<Candidate>> FindCandidates(Family family, int64_t cutoff_ms, double share_min);
