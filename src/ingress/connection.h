@@ -135,9 +135,9 @@ class Connection {
   const std::string peer_ip_;
   const bool peer_trusted_;  // a proxy whose word on its clients is believed
   State state_ = State::kReading;
-  bool client_closed_ = false;  // it will send no more
-  bool more_to_read_ = false;   // the kernel may hold bytes that were not read
-  bool read_to_end_ = false;    // a short read does not mean that nothing is left: the end of the stream is
+  bool client_closed_ = false;     // it will send no more
+  bool more_to_read_ = false;      // the kernel may hold bytes that were not read
+  bool read_to_end_ = false;       // a short read does not mean that nothing is left: the end of the stream is
   bool read_awaits_room_ = false;  // TLS has to send something before it reads on
   bool wants_turn_ = false;
   bool broken_off_ = false;  // the client must not take the end for an orderly one
