@@ -51,9 +51,11 @@ bool IsOwnField(std::string_view name) {
 }
 
 // Whether a field of the client's request is passed on.
-bool IsForwarded(const http::Field& field, const http::Fields& fields) {
-  if (http::IsHopByHop(field.name, fields)) return false;
+bool IsForwarded(const http::Field& field, const InboundRequest& request) {
+  if (http::IsHopByHop(field.name, request.head.fields)) return false;
   const std::string name = WithDashes(field.name);
+  // A stranger's word on where it comes from, which the application may believe before X-Forwarded-For.
+  if (request.proxy_ip.empty() && EqualsIgnoreCase(name, kForwardedField)) return false;
   return !IsOwnField(name) && !OneOf(name, kReplacedRequestFields);
 }
 
@@ -122,7 +124,7 @@ std::string OutboundHead(const Route& route, const InboundRequest& request, cons
   bool length = false;
   for (size_t i = 0; i < fields.size(); ++i) {
     const http::Field field = fields[i];
-    if (!IsForwarded(field, fields)) continue;
+    if (!IsForwarded(field, request)) continue;
     host = host || EqualsIgnoreCase(field.name, "Host");
     length = length || EqualsIgnoreCase(field.name, "Content-Length");
     AppendField(field.name, field.value, &head);

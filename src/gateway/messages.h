@@ -20,6 +20,7 @@ inline constexpr std::string_view kPossibleDuplicateField = "Oncegate-Possible-D
 inline constexpr std::string_view kRedeliveryField = "Oncegate-Redelivery";
 inline constexpr std::string_view kBodyField = "Oncegate-Body";
 inline constexpr std::string_view kStoreField = "Oncegate-Store";
+inline constexpr std::string_view kForwardedField = "Forwarded";
 inline constexpr std::string_view kForwardedForField = "X-Forwarded-For";
 inline constexpr std::string_view kForwardedProtoField = "X-Forwarded-Proto";
 inline constexpr std::string_view kReplayedField = "Idempotency-Replayed";

@@ -77,7 +77,10 @@ TEST_F(LimitsTest, ClientsBehindATrustedProxyAreToldApart) {
 
 TEST_F(LimitsTest, AStrangersWordOnWhereItComesFromIsReplaced) {
   Listen({.rate_limit = {.per_second = 1, .burst = 1}});
-  EXPECT_EQ(Ask(PostOf("a", "{}", From("192.0.2.7") + "X-Forwarded-Proto: https\r\n")).status, 200);
+  EXPECT_EQ(
+      Ask(PostOf("a", "{}", From("192.0.2.7") + "X-Forwarded-Proto: https\r\nFORWARDED: for=192.0.2.7;proto=https\r\n"))
+          .status,
+      200);
   const std::string head = upstream_.heads().back();
   EXPECT_THAT(head, HasSubstr("\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"));
   EXPECT_THAT(head, Not(HasSubstr("192.0.2.7")));
@@ -97,7 +100,9 @@ TEST_F(LimitsTest, ATrustedProxysWordIsPassedOnAndAddedTo) {
        "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 127.0.0.1\r\nX-Forwarded-Proto: https\r\n", "192.0.2.7"},
       {From("6.6.6.6") + From("192.0.2.7") + "X-Forwarded-Proto: gopher\r\n",
        "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n", "192.0.2.7"},
-      {"Forwarded: for=192.0.2.7\r\n", "X-Forwarded-For: 192.0.2.7, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n",
+      {"Forwarded: for=192.0.2.7\r\n",
+       "Forwarded: for=192.0.2.7\r\nContent-Length: 2\r\nX-Forwarded-For: 192.0.2.7, 127.0.0.1\r\n"
+       "X-Forwarded-Proto: http\r\n",
        "192.0.2.7"},
   };
   for (size_t i = 0; i < std::size(rows); ++i) {
