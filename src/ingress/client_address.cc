@@ -133,7 +133,13 @@ bool ContainsAddress(const AddressRanges& ranges, const IpAddress& address) {
 IpAddress ClientBehind(const IpAddress& peer, const http::Fields& fields, const AddressRanges& trusted) {
   const std::optional<IpAddress> by_list = LastUntrusted(fields, kForwardedFor, trusted);
   const std::optional<IpAddress> by_forwarded = LastUntrusted(fields, kForwarded, trusted);
-  if (by_list && by_forwarded && *by_list != *by_forwarded) return peer;
+  if (by_list && by_forwarded && *by_list != *by_forwarded) {
+    // Whoever names only proxies does not contradict.
+    const bool list_ends_trusted = ContainsAddress(trusted, *by_list);
+    const bool forwarded_ends_trusted = ContainsAddress(trusted, *by_forwarded);
+    if (!list_ends_trusted && !forwarded_ends_trusted) return peer;
+    return list_ends_trusted && !forwarded_ends_trusted ? *by_forwarded : *by_list;
+  }
   return by_list.value_or(by_forwarded.value_or(peer));
 }
 

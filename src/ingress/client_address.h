@@ -54,8 +54,8 @@ using AddressRanges = std::vector<AddressRange>;
 bool ContainsAddress(const AddressRanges& ranges, const IpAddress& address);
 
 // Who sent a request that came over the trusted proxy `peer`: the last address in X-Forwarded-For or Forwarded that is
-// not a trusted proxy's own. `peer` itself where neither says, and where the two disagree: a proxy writes one of them
-// and may pass on the other as the client made it up.
+// not a trusted proxy's own. `peer` itself where neither says, and where the two name different clients: a proxy writes
+// one of them and may pass on the other as the client made it up.
 IpAddress ClientBehind(const IpAddress& peer, const http::Fields& fields, const AddressRanges& trusted);
 
 }  // namespace oncegate

@@ -103,6 +103,9 @@ TEST(ClientBehind, IsTheLastAddressThatNoTrustedProxyHas) {
       {"X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\n", "192.0.2.7"},
       {"X-Forwarded-For: 6.6.6.6\r\nForwarded: for=192.0.2.7\r\n", "10.0.0.1"},
       {"X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6\r\n", "10.0.0.1"},
+      {"X-Forwarded-For: 10.2.2.2\r\nForwarded: for=192.0.2.7\r\n", "192.0.2.7"},
+      {"X-Forwarded-For: 192.0.2.7, 10.2.2.2\r\nForwarded: for=10.2.2.2\r\n", "192.0.2.7"},
+      {"X-Forwarded-For: 10.2.2.2\r\nForwarded: for=10.3.3.3\r\n", "10.2.2.2"},
   };
   const AddressRanges trusted = Ranges({"10.0.0.0/8", "fd00::/8"});
   for (const auto& row : rows) {
