@@ -17,6 +17,7 @@ constexpr int kMappedBits = 96;
 constexpr int kBits = 128;
 
 constexpr std::string_view kForwardedFor = "X-Forwarded-For";
+constexpr std::string_view kForwardedProto = "X-Forwarded-Proto";
 constexpr std::string_view kForwarded = "Forwarded";
 
 bool BitAt(const IpAddress::Bytes& bytes, int bit) {
@@ -34,40 +35,59 @@ std::optional<IpAddress> ParseNode(std::string_view text) {
   return IpAddress::Parse(text);
 }
 
-// The node of one element of Forwarded: for=192.0.2.7;proto=https, for="[2001:db8::1]:80".
-std::string_view NodeOfElement(std::string_view element) {
+// The value of "for=" or "proto=" in one element of Forwarded: for=192.0.2.7;proto=https, for="[2001:db8::1]:80".
+std::string_view ValueIn(std::string_view element, std::string_view name) {
   while (!element.empty()) {
     const size_t end = std::min(element.find(';'), element.size());
     std::string_view pair = http::TrimSpaces(element.substr(0, end));
     element.remove_prefix(std::min(end + 1, element.size()));
-    if (pair.size() < 4 || !http::EqualsIgnoreCase(pair.substr(0, 4), "for=")) continue;
-    pair.remove_prefix(4);
+    if (pair.size() < name.size() || !http::EqualsIgnoreCase(pair.substr(0, name.size()), name)) continue;
+    pair.remove_prefix(name.size());
     if (pair.size() >= 2 && pair.front() == '"' && pair.back() == '"') pair = pair.substr(1, pair.size() - 2);
     return pair;
   }
   return {};
 }
 
-// Walks the elements of all fields of that name from the last to the first, as long as they were written by a trusted
-// proxy. Quotes are not looked at: a client's unfinished one must not swallow what the proxy put behind it.
-std::optional<IpAddress> LastUntrusted(const http::Fields& fields, std::string_view name,
-                                       const AddressRanges& trusted) {
-  std::optional<IpAddress> client;
+// Shows the elements of all fields of that name, from the last to the first, until `visit` is content. Quotes are not
+// looked at: a client's unfinished one must not swallow what the proxy put behind it.
+template <typename Visit>
+void VisitFromLast(const http::Fields& fields, std::string_view name, const Visit& visit) {
   for (size_t i = fields.size(); i-- > 0;) {
     if (!http::EqualsIgnoreCase(fields[i].name, name)) continue;
     std::string_view list = fields[i].value;
     for (bool more = true; more;) {
       const size_t comma = list.rfind(',');
       more = comma != std::string_view::npos;
-      const std::string_view element = http::TrimSpaces(more ? list.substr(comma + 1) : list);
+      if (visit(http::TrimSpaces(more ? list.substr(comma + 1) : list))) return;
       if (more) list = list.substr(0, comma);
-      const std::optional<IpAddress> node = ParseNode(name == kForwarded ? NodeOfElement(element) : element);
-      if (!node) return client;
-      client = node;
-      if (!ContainsAddress(trusted, *node)) return client;
     }
   }
-  return client;
+}
+
+// What the trusted proxies have written into a list.
+struct Trail {
+  std::optional<IpAddress> client;  // the last address that is not a proxy's, or else the first that is
+  std::string_view element;         // the first that a trusted proxy wrote
+  size_t elements = 0;              // so many
+};
+
+Trail TrailIn(const http::Fields& fields, std::string_view name, const AddressRanges& trusted) {
+  Trail trail;
+  VisitFromLast(fields, name, [&](std::string_view element) {
+    trail.element = element;
+    ++trail.elements;
+    const std::optional<IpAddress> node = ParseNode(name == kForwarded ? ValueIn(element, "for=") : element);
+    if (node) trail.client = node;
+    return !node || !ContainsAddress(trusted, *node);
+  });
+  return trail;
+}
+
+std::optional<bool> IsTls(std::string_view scheme) {
+  if (http::EqualsIgnoreCase(scheme, "https")) return true;
+  if (http::EqualsIgnoreCase(scheme, "http")) return false;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -131,8 +151,8 @@ bool ContainsAddress(const AddressRanges& ranges, const IpAddress& address) {
 }
 
 IpAddress ClientBehind(const IpAddress& peer, const http::Fields& fields, const AddressRanges& trusted) {
-  const std::optional<IpAddress> by_list = LastUntrusted(fields, kForwardedFor, trusted);
-  const std::optional<IpAddress> by_forwarded = LastUntrusted(fields, kForwarded, trusted);
+  const std::optional<IpAddress> by_list = TrailIn(fields, kForwardedFor, trusted).client;
+  const std::optional<IpAddress> by_forwarded = TrailIn(fields, kForwarded, trusted).client;
   if (by_list && by_forwarded && *by_list != *by_forwarded) {
     // Whoever names only proxies does not contradict.
     const bool list_ends_trusted = ContainsAddress(trusted, *by_list);
@@ -141,6 +161,23 @@ IpAddress ClientBehind(const IpAddress& peer, const http::Fields& fields, const 
     return list_ends_trusted && !forwarded_ends_trusted ? *by_forwarded : *by_list;
   }
   return by_list.value_or(by_forwarded.value_or(peer));
+}
+
+std::optional<bool> ClientUsedTls(const IpAddress& client, const http::Fields& fields, const AddressRanges& trusted) {
+  const Trail list = TrailIn(fields, kForwardedFor, trusted);
+  const Trail forwarded = TrailIn(fields, kForwarded, trusted);
+  if (fields.Find(kForwardedProto)) {
+    // Proxies that add to the one list add to the other; where there are fewer, all of them replaced it or kept it.
+    size_t elements = list.client == client ? list.elements : forwarded.client == client ? forwarded.elements : 1;
+    std::string_view scheme;
+    VisitFromLast(fields, kForwardedProto, [&](std::string_view element) {
+      scheme = element;
+      return --elements == 0;
+    });
+    return IsTls(scheme);
+  }
+  const bool believed = forwarded.client ? *forwarded.client == client : !list.client;
+  return believed ? IsTls(ValueIn(forwarded.element, "proto=")) : std::nullopt;
 }
 
 }  // namespace oncegate

@@ -58,4 +58,8 @@ bool ContainsAddress(const AddressRanges& ranges, const IpAddress& address);
 // one of them and may pass on the other as the client made it up.
 IpAddress ClientBehind(const IpAddress& peer, const http::Fields& fields, const AddressRanges& trusted);
 
+// Whether `client`, as ClientBehind found it, came to the outermost trusted proxy over TLS: the element of
+// X-Forwarded-Proto, or without that the proto of Forwarded, that stands where the client does. Nothing: none says.
+std::optional<bool> ClientUsedTls(const IpAddress& client, const http::Fields& fields, const AddressRanges& trusted);
+
 }  // namespace oncegate

@@ -337,12 +337,9 @@ InboundRequest Connection::TakeWhole() {
 
 // A trusted proxy knows how the client came to it.
 bool Connection::CameOverTls() const {
-  if (peer_trusted_) {
-    const std::string_view scheme = head_.fields.Find(kForwardedProtoField).value_or("");
-    if (http::EqualsIgnoreCase(scheme, "https")) return true;
-    if (http::EqualsIgnoreCase(scheme, "http")) return false;
-  }
-  return socket_.encrypted();
+  const auto said =
+      peer_trusted_ ? ClientUsedTls(client_, head_.fields, services_.options.trusted_proxies) : std::nullopt;
+  return said.value_or(socket_.encrypted());
 }
 
 void Connection::Dispatch() {

@@ -117,5 +117,40 @@ TEST(ClientBehind, IsTheLastAddressThatNoTrustedProxyHas) {
   }
 }
 
+// The same proxies.
+TEST(ClientUsedTls, IsWhatTheProxySaysThatSawTheClient) {
+  const struct {
+    const char* fields;
+    std::optional<bool> tls;
+  } rows[] = {
+      {"", std::nullopt},
+      {"X-Forwarded-Proto: https\r\n", true},
+      {"X-Forwarded-Proto: HTTP\r\n", false},
+      {"X-Forwarded-Proto: gopher\r\n", std::nullopt},
+      {"X-Forwarded-For: 192.0.2.7, 10.2.2.2\r\nX-Forwarded-Proto: https, http\r\n", true},
+      {"X-Forwarded-For: 192.0.2.7, 10.2.2.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n", true},
+      {"X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\nX-Forwarded-Proto: https, http\r\n", false},
+      {"X-Forwarded-For: 192.0.2.7, 10.3.3.3, 10.2.2.2\r\nX-Forwarded-Proto: https\r\n", true},
+      {"X-Forwarded-Proto: https, http\r\n", false},
+      {"Forwarded: for=192.0.2.7;proto=https\r\n", true},
+      {"Forwarded: proto=\"https\"\r\n", true},
+      {"Forwarded: for=192.0.2.7;proto=https, for=10.2.2.2;proto=http\r\n", true},
+      {"Forwarded: for=6.6.6.6;proto=https, for=192.0.2.7;proto=http\r\n", false},
+      {"Forwarded: for=192.0.2.7;proto=https\r\nX-Forwarded-Proto: http\r\n", false},
+      {"X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7;proto=https\r\n", true},
+      {"X-Forwarded-For: 192.0.2.7\r\nForwarded: for=6.6.6.6;proto=https\r\n", std::nullopt},
+      {"X-Forwarded-For: 192.0.2.7\r\nForwarded: proto=https\r\n", std::nullopt},
+  };
+  const AddressRanges trusted = Ranges({"10.0.0.0/8", "fd00::/8"});
+  for (const auto& row : rows) {
+    const std::string text = "GET / HTTP/1.1\r\nHost: a\r\n" + std::string(row.fields) + "\r\n";
+    http::RequestHead head;
+    http::HeadParser parser;
+    ASSERT_EQ(parser.ParseRequest(text, &head), http::ParseState::kDone) << row.fields;
+    const IpAddress client = ClientBehind(*IpAddress::Parse("10.0.0.1"), head.fields, trusted);
+    EXPECT_EQ(ClientUsedTls(client, head.fields, trusted), row.tls) << row.fields;
+  }
+}
+
 }  // namespace
 }  // namespace oncegate

@@ -100,6 +100,8 @@ TEST_F(LimitsTest, ATrustedProxysWordIsPassedOnAndAddedTo) {
        "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 127.0.0.1\r\nX-Forwarded-Proto: https\r\n", "192.0.2.7"},
       {From("6.6.6.6") + From("192.0.2.7") + "X-Forwarded-Proto: gopher\r\n",
        "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 127.0.0.1\r\nX-Forwarded-Proto: http\r\n", "192.0.2.7"},
+      {From("192.0.2.7, 127.0.0.1") + "X-Forwarded-Proto: https, http\r\n",
+       "X-Forwarded-For: 192.0.2.7, 127.0.0.1, 127.0.0.1\r\nX-Forwarded-Proto: https\r\n", "192.0.2.7"},
       {"Forwarded: for=192.0.2.7\r\n",
        "Forwarded: for=192.0.2.7\r\nContent-Length: 2\r\nX-Forwarded-For: 192.0.2.7, 127.0.0.1\r\n"
        "X-Forwarded-Proto: http\r\n",
