@@ -313,6 +313,7 @@ ParseState Connection::ReadBody() {
 
 // Hands the request over and makes room for the next one.
 InboundRequest Connection::TakeWhole() {
+  ++services_.turn_requests;
   version_ = head_.version;
   keep_alive_ = head_.keep_alive;
   is_head_ = head_.method == "HEAD";

@@ -43,6 +43,7 @@ struct LoopServices {
   std::span<char> scratch;
   RateLimiter* limiter = nullptr;  // null: no limit
   int64_t now_ms = 0;              // steady clock, read once a turn of the loop
+  size_t turn_requests = 0;        // taken in this turn of the loop, by all connections
   bool stopping = false;           // no further request is taken from connections that are open
 };
 

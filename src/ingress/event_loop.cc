@@ -204,22 +204,31 @@ void EventLoop::After(Connection& connection, bool alive) {
   slot.deadline_ms = services_.now_ms + DurationOf(awaits);
 }
 
-// Those that had to stop in the middle of their work go on, once each; handshakes a few at a time, in order.
+// Those that had to stop in the middle of their work go on, once each; then handshakes, a few at a time, in order.
 void EventLoop::GiveTurns() {
   std::vector<uint64_t> turns;
   turns.swap(waiting_turn_);
-  size_t handshakes = 0;
+  std::vector<uint64_t> handshakes;
   for (const uint64_t id : turns) {
     const auto found = connections_.find(id);
-    if (found == connections_.end()) continue;
-    Connection& connection = *found->second;
-    if (connection.handshaking() && handshakes++ >= kTurnHandshakes) {
-      waiting_turn_.push_back(id);
-      continue;
+    if (found != connections_.end() && found->second->handshaking()) {
+      handshakes.push_back(id);
+    } else {
+      GiveTurn(id);
     }
-    connection.deadline.has_turn_coming = false;
-    if (connection.wants_turn()) After(connection, connection.OnTurn());
   }
+  const size_t steps = std::min(handshakes.size(), 1 + services_.turn_requests / kRequestsPerHandshake);
+  services_.turn_requests = 0;
+  for (size_t i = 0; i < steps; ++i) GiveTurn(handshakes[i]);
+  waiting_turn_.insert(waiting_turn_.end(), handshakes.begin() + static_cast<std::ptrdiff_t>(steps), handshakes.end());
+}
+
+void EventLoop::GiveTurn(uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second;
+  connection.deadline.has_turn_coming = false;
+  if (connection.wants_turn()) After(connection, connection.OnTurn());
 }
 
 int64_t EventLoop::DurationOf(Awaits awaits) const {

@@ -54,8 +54,9 @@ class EventLoop {
   static constexpr int64_t kHandshakeMsMax = 10'000;
   // No budget knows what OpenSSL keeps for a handshake; beyond this many the oldest gives way.
   static constexpr size_t kHandshakesMax = 512;
-  // A step may cost a private-key operation, most of a millisecond. Between two of them everybody else has a turn.
-  static constexpr size_t kTurnHandshakes = 1;
+  // A step may cost a private-key operation, which is worth dozens of replays. A turn takes one, and one more for every
+  // so many requests of the turn, so that new clients get a share of the time however busy the others are.
+  static constexpr size_t kRequestsPerHandshake = 256;
   static constexpr auto kKinds = static_cast<size_t>(Awaits::kCount);
 
   Status Watch(int fd, uint64_t id, uint32_t events);
@@ -68,6 +69,7 @@ class EventLoop {
   void Adopt(Accepted accepted);
   void After(Connection& connection, bool alive);
   void GiveTurns();
+  void GiveTurn(uint64_t id);
   void StopTaking();
   void ExpireDeadlines();
   [[nodiscard]] int64_t DurationOf(Awaits awaits) const;
