@@ -21,7 +21,6 @@ namespace oncegate::control {
 namespace {
 
 using simdjson::dom::element;
-using simdjson::dom::element_type;
 
 constexpr size_t kTypeBytesMax = 256;
 constexpr size_t kLabelsMax = 64;

@@ -188,6 +188,7 @@ Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& opti
   if (!state.ok()) return state.status();
   std::unique_ptr<Database> database(new Database(options, platform, logger));
   if (*state == DirectoryState::kDatabase) {
+    if (Status status = database->CheckUnused(); !status.ok()) return status;
     if (Status status = database->CheckFormat(options.directory); !status.ok()) return status;
     // Without syncs the disk may have kept any part of the end, and RocksDB ends the replay there.
     const std::vector<std::string> damaged =
@@ -212,6 +213,15 @@ Status Database::SyncParentOf(const std::string& directory) {
   // Whoever made a directory for us in one that we may not read saw to it.
   if (!opened.ok()) return OkStatus();
   return FromRocks(parent->Fsync(rocksdb::IOOptions(), nullptr), "creating the data directory " + directory);
+}
+
+// Before anything is read: what another process is writing looks like damage now and then.
+Status Database::CheckUnused() {
+  if (read_only_) return OkStatus();
+  rocksdb::FileLock* lock = nullptr;
+  const rocksdb::Status status = env_->LockFile(directory_ + "/LOCK", &lock);
+  if (status.ok()) return FromOpen(env_->UnlockFile(lock), directory_);
+  return IsLockError(status.ToString()) ? FromOpen(status, directory_) : OkStatus();
 }
 
 Status Database::CheckFormat(const std::string& directory) {

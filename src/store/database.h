@@ -111,6 +111,7 @@ class Database {
   Status SyncParentOf(const std::string& directory);
   Status OpenAll(const std::string& directory, bool for_reading);
   void Close();
+  Status CheckUnused();
   Status CheckFormat(const std::string& directory);
   Status WriteMarks(const std::string& directory);
   [[nodiscard]] rocksdb::DBOptions MakeDbOptions() const;
