@@ -21,32 +21,11 @@ class BitFlipTest : public StoreFixture {
     Reopen();  // writes the log to tables
     for (int i = 0; i < 12; ++i) Complete("log" + std::to_string(i), 300);
     image_ = std::filesystem::path(root_) / "image";
-    CopyOpenStore();  // as a process that is killed leaves it
+    CopyOpenStore(image_);  // as a process that is killed leaves it
     store_.reset();
     options_.directory = root_ + "/flipped";
   }
 
-  // RocksDB may be compacting: a copy is good if nothing has changed while it was made.
-  void CopyOpenStore() {
-    std::map<std::string, uintmax_t> before;
-    do {
-      before = FilesAndSizes();
-      std::filesystem::remove_all(image_);
-      std::filesystem::create_directory(image_);
-      for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
-        std::error_code gone;
-        std::filesystem::copy(entry.path(), image_ / entry.path().filename(), gone);
-      }
-    } while (FilesAndSizes() != before);
-  }
-  std::map<std::string, uintmax_t> FilesAndSizes() {
-    std::map<std::string, uintmax_t> files;
-    for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
-      std::error_code gone;
-      files[entry.path().filename()] = std::filesystem::file_size(entry.path(), gone);
-    }
-    return files;
-  }
   void Complete(const std::string& key, size_t body_bytes) {
     ClaimRequest claim = ClaimOf(key);
     claim.labels = {{"n", key}};

@@ -196,7 +196,7 @@ class LogDamageTest : public OpeningTest {
   // A copy of the directory, as it would be found after kill -9, with its largest log.
   std::string Killed(std::string* log) {
     const std::string copy = root_ + "/killed";
-    std::filesystem::copy(options_.directory, copy);
+    CopyOpenStore(copy);
     uintmax_t largest = 0;
     for (const auto& entry : std::filesystem::directory_iterator(copy)) {
       if (entry.path().extension() != ".log" || entry.file_size() < largest) continue;

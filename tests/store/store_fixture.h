@@ -4,8 +4,10 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "base/clock.h"
@@ -47,6 +49,29 @@ class StoreFixture : public ::testing::Test {
   void Reopen() {
     store_.reset();
     Open();
+  }
+
+  // The directory as a process that is killed now would leave it. RocksDB may be compacting: a copy is good if nothing
+  // has changed while it was made.
+  void CopyOpenStore(const std::filesystem::path& copy) const {
+    std::map<std::string, uintmax_t> before;
+    do {
+      before = FilesAndSizes();
+      std::filesystem::remove_all(copy);
+      std::filesystem::create_directory(copy);
+      for (const auto& [name, size] : before) {
+        std::error_code gone;
+        std::filesystem::copy(std::filesystem::path(options_.directory) / name, copy / name, gone);
+      }
+    } while (FilesAndSizes() != before);
+  }
+  [[nodiscard]] std::map<std::string, uintmax_t> FilesAndSizes() const {
+    std::map<std::string, uintmax_t> files;
+    for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
+      std::error_code gone;
+      files[entry.path().filename()] = std::filesystem::file_size(entry.path(), gone);
+    }
+    return files;
   }
 
   static ScopedKey Key(const std::string& key) { return {"default", key}; }
