@@ -148,7 +148,10 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
   if (status.ok()) return OkStatus();
   std::string message = std::string(doing) + ": " + status.ToString();
   if (status.IsCorruption()) return Corruption(std::move(message));
-  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) return NoSpace(std::move(message));
+  // Errors of flushes come back as parts of another's message.
+  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit ||
+      message.find("No space left on device") != std::string::npos)
+    return NoSpace(std::move(message));
   return Unavailable(std::move(message));
 }
 
