@@ -38,8 +38,9 @@ struct RocksDbStoreOptions {
 // Errors, each with a message that names the directory and says what is wrong: Conflict (another process uses it),
 // InvalidArgument (not a store of ours, of a newer format, or a restored one without options.restored), Unavailable
 // (permissions, read-only file system), NoSpace, Corruption. A store whose writes fail recovers by itself when the disk
-// works again: the database is then opened anew by the call that failed, at most once a second. Meanwhile other calls
-// wait up to two seconds and then are Unavailable; if it cannot be opened for writing after all, reads go on.
+// works again: the database is then opened anew by a thread of the store's own, a second after the
+// attempt before or a few. Meanwhile reads wait up to half a second, other calls two, and then are Busy; if it cannot
+// be opened for writing after all, reads go on.
 Result<std::unique_ptr<Store>> OpenRocksDbStore(const RocksDbStoreOptions& options, const Clock& clock, Logger& logger);
 
 }  // namespace oncegate

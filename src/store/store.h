@@ -21,8 +21,8 @@ namespace oncegate {
 // Time is "stored time": milliseconds that start at the later of the calendar clock and the last time saved, and then
 // follow the steady clock, so that moving the calendar clock neither drops live keys nor keeps expired ones.
 //
-// Errors: Unavailable (disk error; a later call may work), NoSpace, Corruption (the bytes read are not those written;
-// the message names the file where it is known). Conflict only where said.
+// Errors: Unavailable (disk error; a later call may work), Busy (soon a call will work), NoSpace, Corruption (the bytes
+// read are not those written; the message names the file where it is known). Conflict only where said.
 class Store {
  public:
   virtual ~Store() = default;
@@ -36,8 +36,9 @@ class Store {
   // respect to every other call for the same key. The claim, with the request, is durable on return.
   // REQUIRES for gateway claims: the caller is the only one in its process who may execute this key (it holds the
   // key's permit), so that a record in progress by a gateway has lost its owner.
-  // On an error the claim may or may not be on disk (unclear); nobody may act on it, and if it is, it will be found
-  // unknown.
+  // On an error the claim may or may not be on disk (unclear). Nobody may act on it unless claim.acts_on_failure says
+  // so. If it is there it is taken back once that is known, and found unknown if it may have been acted on, if the
+  // process ended before, or if it was a second attempt.
   virtual Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts) = 0;
 
   // Ends a claim. All return Conflict, and change nothing, if `token` no longer holds the key.

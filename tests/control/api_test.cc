@@ -228,6 +228,16 @@ TEST_F(ApiTest, ListsWithBodiesWhereThatIsAskedFor) {
   EXPECT_EQ(Ask("GET", "/v1/records?bodies=true&cursor=x").status, 400);
 }
 
+// An export is what saves the rest of a damaged store.
+TEST_F(ApiTest, ADamagedBodyDoesNotEndAListingWithBodies) {
+  Execute("a");
+  store_.damaged = true;
+  const ApiAnswer answer = Ask("GET", "/v1/records?bodies=true");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_NE(answer.body.find(R"("key":"a")"), std::string::npos) << answer.body;
+  EXPECT_NE(answer.body.find(R"("body":null)"), std::string::npos) << answer.body;
+}
+
 TEST_F(ApiTest, SaysThatTheStoreIsARestoredOne) {
   store_.restored = {.policy = RestoredPolicy::kAccept, .taken_at_ms = 1000, .until_ms = 2000};
   EXPECT_EQ(Ask("GET", "/readyz").body, R"({"status":"ready","reason":null,"restored":"accept","upstream":"none"})");

@@ -37,6 +37,16 @@ TEST_F(GatewayTest, FailingOpenStillElectsOneExecutorAndStillReplays) {
   EXPECT_EQ(Verdict(Post("known").Get()), "200 unprotected");
 }
 
+// While the store opens its database again it knows its keys as ever, and soon says so.
+TEST_F(GatewayTest, ABusyStoreIsWaitedForAndNeverFailsOpen) {
+  Start({.on_store_error = StoreErrorPolicy::kForward});
+  store_.busy = true;
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "503 store-unavailable");
+  EXPECT_EQ(upstream_.executions(), 0U);
+  store_.busy = false;
+  EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
+}
+
 TEST_F(GatewayTest, FailingOpenLooksAgainBeforeItExecutes) {
   Start({.on_store_error = StoreErrorPolicy::kForward});
   upstream_.Fail(ForwardEnd::kTimedOut);

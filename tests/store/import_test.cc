@@ -98,6 +98,11 @@ TEST_F(ImportTest, AnUnknownOutcomeIsHeldAndASettledOneIsNot) {
   ExpectSound();
 }
 
+TEST_F(ImportTest, TooManyAtOnceAreRefused) {
+  EXPECT_EQ(store_->Import(std::vector<Record>(Store::kImportMax + 1)).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(MustImport({}).imported, 0U);
+}
+
 TEST_F(ImportTest, AnswersAreThereAfterARestart) {
   options_.durability = Durability::kSync;
   Reopen();

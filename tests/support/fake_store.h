@@ -21,6 +21,7 @@ class FakeStore final : public Store {
   explicit FakeStore(const Clock& clock) : clock_(clock) {}
 
   std::atomic<bool> damaged{false};  // what is read is not what was written
+  std::atomic<bool> busy{false};     // cannot read for a moment
   std::atomic<bool> fail_gets{false};
   std::atomic<bool> fail_claims{false};
   std::atomic<bool> fail_endings{false};
@@ -32,6 +33,7 @@ class FakeStore final : public Store {
 
   Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) override {
     if (damaged) return Corruption("the record is damaged");
+    if (busy) return Busy("the store is being opened again");
     if (fail_gets) return Unavailable("reads fail");
     const std::lock_guard lock(mutex_);
     std::optional<Record> record = Find(key);
