@@ -1,6 +1,5 @@
 #include "cli/app.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ostream>
 
@@ -45,39 +44,11 @@ void PrintHelp(std::ostream& out) {
   out << "\n'oncegate COMMAND --help' shows the flags of a command.\n";
 }
 
-// CLI11's wording, less the class of the error and its advice to read the help, in one line.
-std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
-  std::string text = error.what();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    const std::vector<std::string> extras = app.remaining();
-    const std::string first = extras.empty() ? "" : extras.front();
-    text = "'" + first + (first.starts_with('-') ? "' is no flag" : "' is not expected");
-  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
-    text = text.substr(0, text.find(':')) + ": needs one value";
-  } else if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
-    text = text.substr(0, text.find(' ')) + " is missing";
-  }
-  return text + "; see '" + app.get_name() + " --help'";
-}
-
 }  // namespace
 
 int Fail(const Console& console, int exit_code, std::string_view message) {
   console.err << "oncegate: " << message << "\n" << std::flush;
   return exit_code;
-}
-
-std::optional<int> Parse(CLI::App& app, const Arguments& arguments, const Console& console) {
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-    return std::nullopt;
-  } catch (const CLI::CallForHelp&) {
-    console.out << app.help() << std::flush;
-    return kExitOk;
-  } catch (const CLI::ParseError& error) {
-    return Fail(console, kExitUsage, Explain(app, error));
-  }
 }
 
 int Run(const Arguments& arguments, const Console& console) {

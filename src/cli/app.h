@@ -1,14 +1,9 @@
 #pragma once
 
 #include <iosfwd>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-namespace CLI {
-class App;
-}
 
 namespace oncegate::cli {
 
@@ -29,9 +24,6 @@ int Run(const Arguments& arguments, const Console& console);
 
 // One line on standard error; returns `exit_code`.
 int Fail(const Console& console, int exit_code, std::string_view message);
-
-// For commands. Nothing: the flags are read, go on. Otherwise the exit code: the help or what is wrong was printed.
-std::optional<int> Parse(CLI::App& app, const Arguments& arguments, const Console& console);
 
 // The commands, one small file each. `arguments` come after the command's name.
 int RunServe(const Arguments& arguments, const Console& console);

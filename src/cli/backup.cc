@@ -1,6 +1,5 @@
 #include "store/backup.h"
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <ostream>
 
@@ -8,6 +7,7 @@
 #include "base/log.h"
 #include "cli/app.h"
 #include "cli/client_flags.h"
+#include "cli/command_line.h"
 #include "cli/control_client.h"
 #include "cli/tables.h"
 #include "control/json_writer.h"
@@ -31,15 +31,15 @@ int BackUpWithoutServer(const ClientFlags& flags, const std::string& directory, 
 }  // namespace
 
 int RunBackup(const Arguments& arguments, const Console& console) {
-  CLI::App app("Makes a backup of the store, while it is in use; copies only what earlier ones do not have.",
-               "oncegate backup");
+  CommandLine line("Makes a backup of the store, while it is in use; copies only what earlier ones do not have.",
+                   "oncegate backup");
   ClientFlags flags;
   std::string directory;
   uint32_t keep = 0;
-  app.add_option("DIR", directory, "Where backups are kept, on the server's machine; created if absent")->required();
-  app.add_option("--keep", keep, "Keep only so many of the newest; 0: all")->type_name("N")->capture_default_str();
-  flags.AddTo(app, ClientFlags::Source::kServerOrDirectory);
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  line.Argument("DIR", &directory, "Where backups are kept, on the server's machine; created if absent");
+  line.Number("--keep", "N", &keep, "Keep only so many of the newest; 0: all");
+  flags.AddTo(line, ClientFlags::Source::kServerOrDirectory);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   // The server may stand in another directory.
   std::error_code error;
   const std::string absolute = std::filesystem::absolute(directory, error).lexically_normal().string();
@@ -53,16 +53,15 @@ int RunBackup(const Arguments& arguments, const Console& console) {
 }
 
 int RunRestore(const Arguments& arguments, const Console& console) {
-  CLI::App app("Makes a store of a backup. What was claimed since is forgotten, so that 'serve' asks for --restored.",
-               "oncegate restore");
+  CommandLine line(
+      "Makes a store of a backup. What was claimed since is forgotten, so that 'serve' asks for --restored.",
+      "oncegate restore");
   RestoreRequest request;
   request.directory = "./oncegate-data";
-  app.add_option("DIR", request.backups, "Where backups are kept")->required();
-  app.add_option("--data-dir", request.directory, "The new store; created if absent, otherwise empty")
-      ->type_name("DIR")
-      ->capture_default_str();
-  app.add_option("--id", request.id, "Which backup; 0: the latest")->type_name("N")->capture_default_str();
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  line.Argument("DIR", &request.backups, "Where backups are kept");
+  line.Text("--data-dir", "DIR", &request.directory, "The new store; created if absent, otherwise empty");
+  line.Number("--id", "N", &request.id, "Which backup; 0: the latest");
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   const SystemClock clock;
   Logger logger(LogFormat::kText, LogLevel::kError);
   const Result<RestoreReport> report = RestoreBackup(request, clock, logger);
@@ -72,10 +71,10 @@ int RunRestore(const Arguments& arguments, const Console& console) {
 }
 
 int RunVerify(const Arguments& arguments, const Console& console) {
-  CLI::App app("Compares records, indexes and bodies with each other, and says what differs.", "oncegate verify");
+  CommandLine line("Compares records, indexes and bodies with each other, and says what differs.", "oncegate verify");
   ClientFlags flags;
-  flags.AddTo(app, ClientFlags::Source::kServerOrDirectory);
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  flags.AddTo(line, ClientFlags::Source::kServerOrDirectory);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   bool sound = false;
   const int exit_code = AskAndPrint(flags,
                                     {.method = "POST",

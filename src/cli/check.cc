@@ -1,6 +1,5 @@
 // oncegate check: what the gateway would make of a saved request, without a server.
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <iostream>
@@ -13,6 +12,7 @@
 #include "base/json_text.h"
 #include "base/units.h"
 #include "cli/app.h"
+#include "cli/command_line.h"
 #include "cli/files.h"
 #include "http/error.h"
 #include "webhook/diagnosis.h"
@@ -235,16 +235,19 @@ int Check(const CheckOptions& options, const Console& console) {
 
 int RunCheck(const Arguments& arguments, const Console& console) {
   CheckOptions options;
-  CLI::App app("Says what the gateway would make of a saved HTTP request: key, type, and whether it is signed.",
-               "oncegate check");
-  app.add_option("--provider", options.provider, "Whose request it is; see 'oncegate providers'")->required();
-  app.add_option("--secret-file", options.secret_file, "The provider's secrets, one a line");
-  app.add_option("--now", options.now, "Checks as if it were this moment, in seconds since 1970");
-  app.add_option("--tolerance", options.tolerance, "How old a signature may be (0s: any age); default by the provider");
-  app.add_option("--public-url", options.public_url, "The address that the sender used, where that is signed");
-  app.add_flag("--json", options.json, "Prints one line of JSON");
-  app.add_option("FILE", options.file, "The request: head, empty line, body; standard input if absent");
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  CommandLine line("Says what the gateway would make of a saved HTTP request: key, type, and whether it is signed.",
+                   "oncegate check");
+  line.Text("--provider", "NAME", &options.provider, "Whose request it is; see 'oncegate providers'",
+            CommandLine::Need::kRequired);
+  line.Text("--secret-file", "FILE", &options.secret_file, "The provider's secrets, one a line");
+  line.Text("--now", "SECONDS", &options.now, "Checks as if it were this moment, in seconds since 1970");
+  line.Text("--tolerance", "DURATION", &options.tolerance,
+            "How old a signature may be (0s: any age); default by the provider");
+  line.Text("--public-url", "URL", &options.public_url, "The address that the sender used, where that is signed");
+  line.Switch("--json", &options.json, "Prints one line of JSON");
+  line.Argument("FILE", &options.file, "The request: head, empty line, body; standard input if absent",
+                CommandLine::Need::kOptional);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   return Check(options, console);
 }
 

@@ -2,13 +2,11 @@
 
 #include <string>
 
-namespace CLI {
-class App;
-}
-
 namespace oncegate::cli {
 
-// Flags that the commands which talk to a server share. The members are filled when the App parses; outlives it.
+class CommandLine;
+
+// Flags that the commands which talk to a server share. Outlives the command line that it is added to.
 struct ClientFlags {
   enum class Source { kServer, kServerOrDirectory };
 
@@ -19,7 +17,7 @@ struct ClientFlags {
 
   // --control and --control-token-file (variables ONCEGATE_CONTROL and ONCEGATE_CONTROL_TOKEN_FILE), --json, and
   // --data-dir for those commands that can do without a server.
-  void AddTo(CLI::App& app, Source source);
+  void AddTo(CommandLine& line, Source source);
 };
 
 }  // namespace oncegate::cli

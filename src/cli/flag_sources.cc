@@ -1,10 +1,11 @@
 #include "cli/flag_sources.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <fstream>
 #include <optional>
+
+#include "cli/command_line.h"
 
 namespace oncegate::cli {
 namespace {
@@ -33,6 +34,12 @@ const KnownFlag* FindFlag(const std::vector<KnownFlag>& known, std::string_view 
   return it == known.end() ? nullptr : &*it;
 }
 
+std::string FullName(const ConfigValue& item) {
+  std::string name;
+  for (const std::string& section : item.sections) name.append(section).push_back('.');
+  return name + item.name;
+}
+
 // The file that is named, or nothing.
 std::optional<std::string> ConfigFile(const FlagSources& sources) {
   if (const auto it = sources.command_line.find(kConfigFlag); it != sources.command_line.end())
@@ -45,23 +52,18 @@ std::optional<std::string> ConfigFile(const FlagSources& sources) {
 Status ReadFile(const std::string& file, const std::vector<KnownFlag>& known, GivenFlags* given) {
   std::ifstream in(file);
   if (!in) return InvalidArgument("--config: '" + file + "' cannot be read");
-  std::vector<CLI::ConfigItem> items;
-  try {
-    items = CLI::ConfigTOML().from_config(in);
-  } catch (const std::exception& error) {
-    return InvalidArgument("--config: '" + file + "': " + error.what());
-  }
+  const Result<std::vector<ConfigValue>> items = ReadConfigValues(in);
+  if (!items.ok()) return InvalidArgument("--config: '" + file + "': " + items.status().message());
   if (in.bad()) return InvalidArgument("--config: '" + file + "' cannot be read");
-  for (const CLI::ConfigItem& item : items) {
-    if (item.name == "++" || item.name == "--") continue;  // where a section begins and ends
-    const bool in_place = item.parents.empty() || (item.parents.size() == 1 && item.parents.front() == kSection);
+  for (const ConfigValue& item : *items) {
+    const bool in_place = item.sections.empty() || (item.sections.size() == 1 && item.sections.front() == kSection);
     const KnownFlag* flag = in_place ? FindFlag(known, item.name) : nullptr;
-    const std::string origin = file + ": " + item.fullname();
+    const std::string origin = file + ": " + FullName(item);
     if (flag == nullptr) return InvalidArgument(origin + ": there is no such flag of serve");
     if (given->contains(item.name)) return InvalidArgument(origin + ": given twice");
     // Lists such as `methods = POST,PATCH` arrive in pieces.
-    const std::vector<std::string> joined{Join(item.inputs)};
-    given->emplace(item.name, GivenFlag{.values = flag->repeatable ? item.inputs : joined, .origin = origin});
+    const std::vector<std::string> joined{Join(item.values)};
+    given->emplace(item.name, GivenFlag{.values = flag->repeatable ? item.values : joined, .origin = origin});
   }
   return OkStatus();
 }

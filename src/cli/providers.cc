@@ -1,6 +1,5 @@
 // oncegate providers: the table of built-in profiles, or one of them.
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iomanip>
 #include <ostream>
@@ -8,6 +7,7 @@
 
 #include "base/units.h"
 #include "cli/app.h"
+#include "cli/command_line.h"
 #include "webhook/profile.h"
 
 namespace oncegate::cli {
@@ -82,10 +82,10 @@ void PrintProfile(const Profile& profile, std::ostream& out) {
 int RunProviders(const Arguments& arguments, const Console& console) {
   std::string name;
   bool json = false;
-  CLI::App app("Lists the built-in provider profiles, or shows one.", "oncegate providers");
-  app.add_option("NAME", name, "The profile to show");
-  app.add_flag("--json", json, "Prints the profile as it is written (docs/provider-profiles.md)");
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  CommandLine line("Lists the built-in provider profiles, or shows one.", "oncegate providers");
+  line.Argument("NAME", &name, "The profile to show", CommandLine::Need::kOptional);
+  line.Switch("--json", &json, "Prints the profile as it is written (docs/provider-profiles.md)");
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   if (name.empty() && !json) {
     PrintTable(console.out);
     return kExitOk;

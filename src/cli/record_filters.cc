@@ -1,7 +1,6 @@
 #include "cli/record_filters.h"
 
-#include <CLI/CLI.hpp>
-
+#include "cli/command_line.h"
 #include "control/target.h"
 
 namespace oncegate::cli {
@@ -14,10 +13,10 @@ const std::array<RecordFilters::Filter, 5> RecordFilters::kFilters = {{
     {"label", "NAME:VALUE", "Only records with this label"},
 }};
 
-void RecordFilters::AddTo(CLI::App& app) {
+void RecordFilters::AddTo(CommandLine& line) {
   for (size_t i = 0; i < kFilters.size(); ++i) {
-    app.add_option("--" + std::string(kFilters[i].name), values_[i], std::string(kFilters[i].help))
-        ->type_name(std::string(kFilters[i].value));
+    line.Text("--" + std::string(kFilters[i].name), std::string(kFilters[i].value), &values_[i],
+              std::string(kFilters[i].help));
   }
 }
 

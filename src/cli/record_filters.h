@@ -4,17 +4,15 @@
 #include <string>
 #include <string_view>
 
-namespace CLI {
-class App;
-}
-
 namespace oncegate::cli {
+
+class CommandLine;
 
 // Which records a command is about: flags under the names of the API's parameters. The API checks their values.
 class RecordFilters {
  public:
-  // --scope, --type, --state, --prefix, --label. Outlives the App's parsing.
-  void AddTo(CLI::App& app);
+  // --scope, --type, --state, --prefix, --label. Outlives the parsing.
+  void AddTo(CommandLine& line);
   // "scope=a&type=b", encoded; empty if none was given.
   [[nodiscard]] std::string Query() const;
 

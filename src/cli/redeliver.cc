@@ -1,9 +1,8 @@
 #include <simdjson.h>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/app.h"
 #include "cli/client_flags.h"
+#include "cli/command_line.h"
 #include "cli/control_client.h"
 
 namespace oncegate::cli {
@@ -24,17 +23,17 @@ Result<std::string> RedeliveryText(const std::string& key, const std::string& js
 }  // namespace
 
 int RunRedeliver(const Arguments& arguments, const Console& console) {
-  CLI::App app("Sends the stored request of a key to the application again and stores the new outcome.",
-               "oncegate redeliver");
+  CommandLine line("Sends the stored request of a key to the application again and stores the new outcome.",
+                   "oncegate redeliver");
   ClientFlags flags;
   std::string key;
   std::string scope = "default";
   bool force = false;
-  app.add_option("KEY", key, "The idempotency key")->required();
-  app.add_option("--scope", scope, "The key's scope")->type_name("NAME")->capture_default_str();
-  app.add_flag("--force", force, "Also a key whose outcome is known");
-  flags.AddTo(app, ClientFlags::Source::kServer);
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  line.Argument("KEY", &key, "The idempotency key");
+  line.Text("--scope", "NAME", &scope, "The key's scope");
+  line.Switch("--force", &force, "Also a key whose outcome is known");
+  flags.AddTo(line, ClientFlags::Source::kServer);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   return AskAndPrint(flags,
                      {.method = "POST",
                       .target = RecordTarget(scope, key) + "/redeliver" + (force ? "?force=true" : ""),

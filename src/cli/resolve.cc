@@ -1,24 +1,23 @@
-#include <CLI/CLI.hpp>
-
 #include "cli/app.h"
 #include "cli/client_flags.h"
+#include "cli/command_line.h"
 #include "cli/control_client.h"
 
 namespace oncegate::cli {
 
 int RunResolve(const Arguments& arguments, const Console& console) {
-  CLI::App app("Settles a key of which nobody knows whether its request took effect.", "oncegate resolve");
+  CommandLine line("Settles a key of which nobody knows whether its request took effect.", "oncegate resolve");
   ClientFlags flags;
   std::string key;
   std::string scope = "default";
   std::string as;
-  app.add_option("KEY", key, "The idempotency key")->required();
-  app.add_option("--as", as, "completed: retries get an empty 200; released: the next delivery is executed")
-      ->required()
-      ->check(CLI::IsMember({"completed", "released"}));
-  app.add_option("--scope", scope, "The key's scope")->type_name("NAME")->capture_default_str();
-  flags.AddTo(app, ClientFlags::Source::kServer);
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  line.Argument("KEY", &key, "The idempotency key");
+  line.Choice("--as", &as, {"completed", "released"},
+              "completed: retries get an empty 200; released: the next delivery is executed",
+              CommandLine::Need::kRequired);
+  line.Text("--scope", "NAME", &scope, "The key's scope");
+  flags.AddTo(line, ClientFlags::Source::kServer);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   return AskAndPrint(
       flags,
       {.method = "POST",

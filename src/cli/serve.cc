@@ -1,13 +1,13 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <ostream>
 
 #include "cli/app.h"
+#include "cli/command_line.h"
 #include "cli/serve_flags.h"
 #include "cli/server.h"
 #include "cli/version.h"
@@ -23,40 +23,10 @@ constexpr std::string_view kFooter =
     "variable (--key-header is ONCEGATE_KEY_HEADER; several values are divided by commas). Flags beat variables,\n"
     "variables beat the file. SIGHUP rereads policies, tokens and certificates, SIGTERM drains and ends.";
 
-// What the command line gives: one list of values a flag.
-class CommandLine {
- public:
-  CommandLine() : app_("Runs the gateway and the control listener.", "oncegate serve") {
-    app_.footer(std::string(kFooter));
-    app_.get_formatter()->column_width(44);
-    Add("config", "Configuration", "FILE", "", "Reads flags from this file");
-    for (const ServeFlag& flag : ServeFlags()) Add(flag.name, flag.group, flag.value, flag.default_text, flag.help);
-  }
-
-  CLI::App& app() { return app_; }
-
-  [[nodiscard]] FlagSources Sources() const {
-    FlagSources sources;
-    sources.variable = [](const char* name) -> const char* { return std::getenv(name); };
-    for (const CLI::Option* option : app_.get_options()) {
-      const std::string name = option->get_single_name();
-      if (option->count() > 0 && name != "help") sources.command_line[name] = option->results();
-    }
-    return sources;
-  }
-
- private:
-  void Add(std::string_view name, std::string_view group, std::string_view value, std::string_view default_text,
-           std::string_view help) {
-    // A callback that accepts everything: the table's readers say what is wrong with a value.
-    CLI::Option* option = app_.add_option(
-        "--" + std::string(name), [](const CLI::results_t&) { return true; }, std::string(help));
-    option->type_name(std::string(value))->group(std::string(group))->expected(1)->take_all();
-    option->default_str(std::string(default_text));
-  }
-
-  CLI::App app_;
-};
+FlagSources SourcesOf(const CommandLine& line) {
+  return {.command_line = line.Collected(),
+          .variable = [](const char* name) -> const char* { return std::getenv(name); }};
+}
 
 void RaiseDescriptorLimit(size_t connections, Logger& logger) {
   rlimit limit{};
@@ -128,9 +98,17 @@ void LetSignalsKill() {
 }  // namespace
 
 int RunServe(const Arguments& arguments, const Console& console) {
-  CommandLine command_line;
-  if (const auto exit_code = Parse(command_line.app(), arguments, console)) return *exit_code;
-  const FlagSources sources = command_line.Sources();
+  CommandLine line("Runs the gateway and the control listener.", "oncegate serve");
+  line.Footer(std::string(kFooter));
+  // The table's readers say what is wrong with a value.
+  const auto add = [&line](const ServeFlag& flag) {
+    line.Collect("--" + std::string(flag.name), std::string(flag.group), std::string(flag.value),
+                 std::string(flag.default_text), std::string(flag.help));
+  };
+  add({.name = "config", .group = "Configuration", .value = "FILE", .help = "Reads flags from this file"});
+  for (const ServeFlag& flag : ServeFlags()) add(flag);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
+  const FlagSources sources = SourcesOf(line);
   const Result<ServeOptions> options = ReadServeOptions(sources);
   if (!options.ok()) return Fail(console, kExitUsage, options.status().message());
 

@@ -2,13 +2,13 @@
 
 #include <simdjson.h>
 
-#include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
 #include <ostream>
 
 #include "cli/app.h"
 #include "cli/client_flags.h"
+#include "cli/command_line.h"
 #include "cli/control_client.h"
 #include "cli/record_filters.h"
 #include "cli/tables.h"
@@ -113,12 +113,12 @@ Status SendAll(ControlClient& client, const std::string& scope, std::istream& in
 
 int RunExport(const Arguments& arguments, const Console& console) {
   constexpr const char* kPageLimit = "1000";
-  CLI::App app("Prints records with their bodies as JSON, a line each, newest first.", "oncegate export");
+  CommandLine line("Prints records with their bodies as JSON, a line each, newest first.", "oncegate export");
   ClientFlags flags;
   RecordFilters filters;
-  filters.AddTo(app);
-  flags.AddTo(app, ClientFlags::Source::kServerOrDirectory);
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  filters.AddTo(line);
+  flags.AddTo(line, ClientFlags::Source::kServerOrDirectory);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   const Result<std::unique_ptr<ControlClient>> client = ControlClient::Open(flags);
   if (!client.ok()) return FailWith(client.status(), console);
   std::string cursor;
@@ -137,16 +137,15 @@ int RunExport(const Arguments& arguments, const Console& console) {
 }
 
 int RunImport(const Arguments& arguments, const Console& console) {
-  CLI::App app("Takes over records from lines of JSON; keys that are known already stay as they are.",
-               "oncegate import");
+  CommandLine line("Takes over records from lines of JSON; keys that are known already stay as they are.",
+                   "oncegate import");
   ClientFlags flags;
   std::string file;
   std::string scope = "default";
-  app.add_option("FILE", file, "Records as 'export' prints them, or rows of an older system; '-' is standard input")
-      ->required();
-  app.add_option("--scope", scope, "Of the lines that do not say theirs")->type_name("NAME")->capture_default_str();
-  flags.AddTo(app, ClientFlags::Source::kServer);
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  line.Argument("FILE", &file, "Records as 'export' prints them, or rows of an older system; '-' is standard input");
+  line.Text("--scope", "NAME", &scope, "Of the lines that do not say theirs");
+  flags.AddTo(line, ClientFlags::Source::kServer);
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   std::ifstream opened;
   if (file != "-") {
     opened.open(file, std::ios::binary);

@@ -6,11 +6,11 @@
 #include <simdjson.h>
 #include <spdlog/version.h>
 
-#include <CLI/CLI.hpp>
 #include <ostream>
 #include <string>
 
 #include "cli/app.h"
+#include "cli/command_line.h"
 
 namespace oncegate::cli {
 namespace {
@@ -31,8 +31,8 @@ std::string_view Version() {
 }
 
 int RunVersion(const Arguments& arguments, const Console& console) {
-  CLI::App app("Shows version, build and library versions.", "oncegate version");
-  if (const auto exit_code = Parse(app, arguments, console)) return *exit_code;
+  CommandLine line("Shows version, build and library versions.", "oncegate version");
+  if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   console.out << "oncegate " << Version() << "\n"
               << "build    " << BuildType() << ", " << ONCEGATE_COMPILER << ", C++20\n"
               << "rocksdb  " << Dotted(ROCKSDB_MAJOR, ROCKSDB_MINOR, ROCKSDB_PATCH) << "\n"
@@ -41,7 +41,7 @@ int RunVersion(const Arguments& arguments, const Console& console) {
               << Dotted(simdjson::SIMDJSON_VERSION_MAJOR, simdjson::SIMDJSON_VERSION_MINOR,
                         simdjson::SIMDJSON_VERSION_REVISION)
               << "\n"
-              << "cli11    " << CLI11_VERSION << "\n"
+              << "cli11    " << CommandLineLibraryVersion() << "\n"
               << "openssl  " << OpenSSL_version(OPENSSL_VERSION_STRING) << "\n"
               << "spdlog   " << Dotted(SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH) << "\n"
               << std::flush;
