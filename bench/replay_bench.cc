@@ -57,7 +57,7 @@ class Server {
     auto store = OpenRocksDbStore(options, clock_, logger_);
     if (!store.ok()) std::abort();
     store_ = std::move(*store);
-    gateway_ = std::make_unique<Gateway>(std::make_shared<const Route>(), GatewayLimits{},
+    gateway_ = std::make_unique<Gateway>(RouteTable(std::make_shared<const Route>()), GatewayLimits{},
                                          GatewayParts{*store_, upstream_, memory_, clock_, logger_});
     IngressOptions ingress;
     ingress.listen = {{"127.0.0.1", 0}};

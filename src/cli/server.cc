@@ -41,7 +41,7 @@ Status Server::StartGateway() {
   GatewayLimits limits = options_.limits;
   if (!options_.upstream) limits.workers = 1;
   gateway_ = std::make_unique<Gateway>(
-      std::make_shared<const Route>(options_.route), limits,
+      RouteTable(std::make_shared<const Route>(options_.route)), limits,
       GatewayParts{.store = *store_, .upstream = *upstream_, .memory = memory_, .clock = clock_, .logger = logger_});
   return OkStatus();
 }
@@ -128,7 +128,7 @@ void Server::ReloadRoute(const ServeOptions& fresh) {
   Route route = fresh.route;
   route.upstream_prefix = options_.route.upstream_prefix;
   route.upstream_authority = options_.route.upstream_authority;
-  gateway_->SetRoute(std::make_shared<const Route>(std::move(route)));
+  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(std::move(route))));
 }
 
 void Server::ReloadTokens(const ServeOptions& fresh) {

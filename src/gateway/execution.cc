@@ -70,12 +70,13 @@ void Gateway::Pass(Delivery& delivery) {
                                .keep_bytes_max = kPassedKeepBytesMax,
                                .keyed = false},
                               *delivery.channel, memory_);
-  const ForwardResult result = upstream_.Forward({.method = request.head.method,
-                                                  .head = OutboundHead(*delivery.route, request, nullptr),
-                                                  .body = request.body,
-                                                  .total_timeout_ms = 0,
-                                                  .idle_timeout_ms = delivery.route->upstream_timeout_ms},
-                                                 collector);
+  const Route& route = *delivery.route;
+  const ForwardResult result = UpstreamOf(route).Forward({.method = request.head.method,
+                                                          .head = OutboundHead(route, request, nullptr),
+                                                          .body = request.body,
+                                                          .total_timeout_ms = 0,
+                                                          .idle_timeout_ms = route.upstream_timeout_ms},
+                                                         collector);
   if (result.end == ForwardEnd::kAnswered) {
     counters_.Add(outcome);
     return collector.Finish();
@@ -99,12 +100,13 @@ void Gateway::Execute(Delivery& delivery) {
                                .keep_bytes_max = delivery.route->max_stored_body,
                                .keyed = true},
                               *delivery.channel, memory_);
-  const ForwardResult result = upstream_.Forward({.method = request.head.method,
-                                                  .head = OutboundHead(*delivery.route, request, &keyed),
-                                                  .body = request.body,
-                                                  .total_timeout_ms = delivery.route->upstream_timeout_ms,
-                                                  .idle_timeout_ms = delivery.route->upstream_timeout_ms},
-                                                 collector);
+  const Route& route = *delivery.route;
+  const ForwardResult result = UpstreamOf(route).Forward({.method = request.head.method,
+                                                          .head = OutboundHead(route, request, &keyed),
+                                                          .body = request.body,
+                                                          .total_timeout_ms = route.upstream_timeout_ms,
+                                                          .idle_timeout_ms = route.upstream_timeout_ms},
+                                                         collector);
   Settle(delivery, result, collector);
 }
 

@@ -77,7 +77,7 @@ RequestFacts Delivery::FactsAgainst(const Record& record) const {
   return against;
 }
 
-Gateway::Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits, const GatewayParts& parts)
+Gateway::Gateway(RouteTable routes, const GatewayLimits& limits, const GatewayParts& parts)
     : limits_(limits),
       store_(parts.store),
       upstream_(parts.upstream),
@@ -88,36 +88,42 @@ Gateway::Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits
       table_(parts.clock),
       sidecar_({parts.store, table_, counters_, housekeeper_, parts.clock, parts.logger}),
       pool_(limits.workers, limits.max_in_flight, [this](DeliveryPtr delivery) { Run(std::move(delivery)); }) {
-  SetRoute(std::move(route));
+  SetRoutes(std::move(routes));
 }
 
 Gateway::~Gateway() = default;
 
-void Gateway::SetRoute(std::shared_ptr<const Route> route) {
+void Gateway::SetRoutes(RouteTable routes) {
   static std::atomic<uint64_t> last_version{0};
-  const std::lock_guard lock(route_mutex_);
-  route_ = std::move(route);
-  route_version_.store(last_version.fetch_add(1) + 1, std::memory_order_release);
+  auto table = std::make_shared<const RouteTable>(std::move(routes));
+  const std::lock_guard lock(routes_mutex_);
+  routes_ = std::move(table);
+  routes_version_.store(last_version.fetch_add(1) + 1, std::memory_order_release);
 }
 
-// Each thread keeps the route that it saw last, so that replays do not meet at one lock.
-std::shared_ptr<const Route> Gateway::CurrentRoute() {
-  thread_local std::pair<uint64_t, std::shared_ptr<const Route>> seen{0, nullptr};
-  if (seen.first != route_version_.load(std::memory_order_acquire)) {
-    const std::lock_guard lock(route_mutex_);
-    seen = {route_version_.load(std::memory_order_relaxed), route_};
+// Each thread keeps the routes that it saw last, so that replays do not meet at one lock.
+const std::shared_ptr<const RouteTable>& Gateway::CurrentRoutes() {
+  thread_local std::pair<uint64_t, std::shared_ptr<const RouteTable>> seen{0, nullptr};
+  if (seen.first != routes_version_.load(std::memory_order_acquire)) {
+    const std::lock_guard lock(routes_mutex_);
+    seen = {routes_version_.load(std::memory_order_relaxed), routes_};
   }
   return seen.second;
 }
 
 void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel) {
-  auto delivery = std::make_unique<Delivery>(*this, CurrentRoute(), std::move(request), std::move(channel));
+  const RouteTable& routes = *CurrentRoutes();
+  const bool plain = !routes.by_path() || IsPlainPath(request.head.target);
+  const std::shared_ptr<const Route>& route = plain ? routes.Find(request.head.target) : routes.nowhere();
+  const bool nowhere = route == routes.nowhere();
+  auto delivery = std::make_unique<Delivery>(*this, route, std::move(request), std::move(channel));
   if (draining()) return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
   const std::string& method = delivery->request.head.method;
   const bool own_method = IsOneOf(method, delivery->route->methods);
   const bool provider = delivery->route->provider != nullptr;
-  if (provider && !IsPlainPath(delivery->request.head.target))
+  if (!plain || (provider && !IsPlainPath(delivery->request.head.target)))
     return Refuse(*delivery, ErrorCode::kBadRequest, "The path can be read in more than one way.");
+  if (nowhere) return Refuse(*delivery, ErrorCode::kNotFound, "There is no route for this path.");
   if (provider && !own_method && method != "GET" && method != "HEAD" && method != "OPTIONS")
     return Refuse(*delivery, ErrorCode::kNotFound, "There is nothing here for this method.");
   // Signatures are checked even while nothing is de-duplicated: the application counts on it.

@@ -16,7 +16,7 @@
 #include "gateway/housekeeper.h"
 #include "gateway/in_flight_table.h"
 #include "gateway/outcome.h"
-#include "gateway/route.h"
+#include "gateway/route_table.h"
 #include "gateway/sidecar.h"
 #include "gateway/worker_pool.h"
 #include "store/store.h"
@@ -36,6 +36,7 @@ struct GatewayLimits {
 // What every part of the gateway works with. All of it outlives the gateway.
 struct GatewayParts {
   Store& store;
+  // The application of routes without one of their own. Its Abort ends what goes to the others, too.
   Upstream& upstream;
   ByteBudget& memory;
   const Clock& clock;
@@ -49,7 +50,7 @@ struct GatewayParts {
 // answered before it returns, waiters are parked without a thread, and what must be forwarded goes to a bounded pool.
 class Gateway {
  public:
-  Gateway(std::shared_ptr<const Route> route, const GatewayLimits& limits, const GatewayParts& parts);
+  Gateway(RouteTable routes, const GatewayLimits& limits, const GatewayParts& parts);
   // REQUIRES: ShutDown was called.
   ~Gateway();
   Gateway(const Gateway&) = delete;
@@ -61,8 +62,8 @@ class Gateway {
   // Counts a request that was refused before it was whole.
   void CountRefusal(http::ErrorCode code) { counters_.Add(code); }
 
-  // Requests that arrive from now on follow this route; earlier ones keep theirs.
-  void SetRoute(std::shared_ptr<const Route> route);
+  // Requests that arrive from now on take these routes; earlier ones keep theirs.
+  void SetRoutes(RouteTable routes);
 
   // Refuses what arrives from now on (503 draining) and lets what is in flight finish.
   void StartDraining();
@@ -102,7 +103,8 @@ class Gateway {
   friend class Delivery;
   using DeliveryPtr = std::unique_ptr<Delivery>;
 
-  std::shared_ptr<const Route> CurrentRoute();
+  const std::shared_ptr<const RouteTable>& CurrentRoutes();
+  [[nodiscard]] Upstream& UpstreamOf(const Route& route) const { return route.upstream ? *route.upstream : upstream_; }
 
   // The phases, in order. Each one either answers or hands over to the next.
   bool CheckRequest(DeliveryPtr& delivery, std::string* key);
@@ -145,9 +147,9 @@ class Gateway {
   const Clock& clock_;
   Logger& logger_;
 
-  std::mutex route_mutex_;
-  std::shared_ptr<const Route> route_;      // guarded by route_mutex_
-  std::atomic<uint64_t> route_version_{0};  // unique in the process; changes with route_
+  std::mutex routes_mutex_;
+  std::shared_ptr<const RouteTable> routes_;  // guarded by routes_mutex_
+  std::atomic<uint64_t> routes_version_{0};   // unique in the process; changes with routes_
 
   OutcomeCounters counters_;
   std::array<std::atomic<uint64_t>, static_cast<size_t>(SignatureReason::kCount)> signature_failures_{};

@@ -47,17 +47,4 @@ ProviderFindings Inspect(const ProviderRoute& provider, const InboundRequest& re
   return findings;
 }
 
-bool IsPlainPath(std::string_view target) {
-  const std::string_view path = target.substr(0, target.find('?'));
-  std::string lower(path);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  constexpr std::array<std::string_view, 5> kRefused{"//", "\\", "%2f", "%2e", "%5c"};
-  if (std::any_of(kRefused.begin(), kRefused.end(),
-                  [&lower](std::string_view text) { return lower.find(text) != std::string::npos; }))
-    return false;
-  lower.push_back('/');
-  return lower.find("/./") == std::string::npos && lower.find("/../") == std::string::npos;
-}
-
 }  // namespace oncegate

@@ -35,10 +35,6 @@ struct ProviderFindings {
 
 ProviderFindings Inspect(const ProviderRoute& provider, const InboundRequest& request, int64_t wall_ms);
 
-// Whether the path of a target can be read in one way only: no dot segments, no "//", no '\', and none of '/', '.', '\'
-// percent-encoded. Two readings of a path must not reach two policies.
-bool IsPlainPath(std::string_view target);
-
 // The label under which a record says what its signed content is; no label of an operator begins with '~'.
 inline constexpr std::string_view kGuardLabel = "~signed";
 

@@ -87,13 +87,16 @@ Result<std::variant<Intervention, Reply>> Gateway::Redeliver(const ScopedKey& ke
   if (!stored || !stored->body_kept || !ParseStored(*stored, &head)) return leave(Intervention::kNotRedeliverable);
   // What is left of a redacted request is not what the sender meant, nor what it signed.
   if (head.fields.Count(kRedactedField) > 0) return leave(Intervention::kNotRedeliverable);
+  // By the route that it came by: another's application must not see it.
+  const std::shared_ptr<const Route> route = CurrentRoutes()->FindFor(key, head.target);
+  if (route == nullptr) return leave(Intervention::kNotRedeliverable);
   InboundRequest request{std::move(head), std::move(stored->body), (*record)->source_ip,
                          false,           clock_.SteadyMs(),       BudgetShare(memory_)};
 
   std::promise<Reply> promise;
   std::future<Reply> answer = promise.get_future();
-  auto delivery = std::make_unique<Delivery>(*this, CurrentRoute(), std::move(request),
-                                             std::make_unique<HeadChannel>(std::move(promise)));
+  auto delivery =
+      std::make_unique<Delivery>(*this, route, std::move(request), std::make_unique<HeadChannel>(std::move(promise)));
   delivery->plan = Delivery::Plan::kRedeliver;
   delivery->key = key;
   delivery->type = (*record)->type;

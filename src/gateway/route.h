@@ -13,14 +13,20 @@
 
 namespace oncegate {
 
+class Upstream;
 struct ProviderRoute;
+
+inline constexpr size_t kRoutePrefixBytesMax = 255;
 
 // What is done with the requests of one application: where keys come from and which policies hold. Immutable once in
 // use; a request keeps the Route that was in force when it arrived.
 struct Route {
+  std::string name;    // of several; empty: the only one
+  std::string prefix;  // of the paths that take it (ParseRoutePrefix); empty: all
   std::string scope = "default";
-  std::string scope_header;  // empty: the scope is `scope` alone
-  bool dedupe = true;        // false: a pure proxy
+  bool shared_scope = false;  // another route may have the same
+  std::string scope_header;   // empty: the scope is `scope` alone
+  bool dedupe = true;         // false: a pure proxy
 
   std::vector<std::string> key_headers{"X-Idempotency-Key", "Idempotency-Key"};
   std::vector<JsonPointer> key_pointers;
@@ -42,8 +48,9 @@ struct Route {
   StatusSet unknown_status;
   int busy_status = 409;
 
-  std::string upstream_prefix;     // put before the request's target
-  std::string upstream_authority;  // the Host of requests that came without one
+  std::shared_ptr<Upstream> upstream;  // null: the gateway's own
+  std::string upstream_prefix;         // put before the request's target
+  std::string upstream_authority;      // the Host of requests that came without one
   int64_t upstream_timeout_ms = 120'000;
   int64_t max_stored_body = 1 << 20;
   bool store_request_body = true;

@@ -166,7 +166,7 @@ class GatewayTest : public testing::Test {
   }
 
   void Start(const Route& route = {}, const GatewayLimits& limits = {.max_in_flight = 1024, .workers = 4}) {
-    gateway_ = std::make_unique<Gateway>(std::make_shared<const Route>(route), limits,
+    gateway_ = std::make_unique<Gateway>(RouteTable(std::make_shared<const Route>(route)), limits,
                                          GatewayParts{store_, upstream_, memory_, clock_, logger_});
   }
 

@@ -248,10 +248,10 @@ TEST_F(GatewayTest, MissingAndInvalidKeys) {
 
   Route route;
   route.on_missing_key = MissingKeyPolicy::kReject;
-  gateway_->SetRoute(std::make_shared<const Route>(route));
+  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
   EXPECT_EQ(Verdict(Send("POST", "").Get()), "400 missing-key");
   route.on_missing_key = MissingKeyPolicy::kHash;
-  gateway_->SetRoute(std::make_shared<const Route>(route));
+  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
   EXPECT_EQ(Verdict(Send("POST", "", "same").Get()), "200 executed");
   EXPECT_EQ(Verdict(Send("POST", "", "same").Get()), "200 replayed");
   EXPECT_EQ(Verdict(Send("POST", "", "other").Get()), "200 executed");

@@ -98,7 +98,7 @@ TEST_F(GatewayTest, RequestBodiesAreKeptUnlessTheOperatorSaysNo) {
   Start();
   Post("on", "", "body").Get();
   EXPECT_TRUE((*store_.Get(ScopedKey("default", "on"), RecordParts::kAll))->request->body_kept);
-  gateway_->SetRoute(std::make_shared<const Route>(Route{.store_request_body = false}));
+  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(Route{.store_request_body = false})));
   Post("off", "", "body").Get();
   const auto record = *store_.Get(ScopedKey("default", "off"), RecordParts::kAll);
   EXPECT_FALSE(record->request->body_kept);

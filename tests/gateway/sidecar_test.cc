@@ -81,7 +81,7 @@ TEST_F(SidecarTest, ADeliveryExecutesWhatAClaimReleases) {
 TEST_F(SidecarTest, ADeliveryThatMayNotWaitIsRefusedWhileAClaimLives) {
   Route route;
   route.on_in_flight = InFlightPolicy::kReject;
-  gateway_->SetRoute(std::make_shared<const Route>(route));
+  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
   MustClaim(ClaimOf("a"));
   EXPECT_EQ(Verdict(Post("a").Get()), "409 in-flight");
   EXPECT_EQ(upstream_.executions(), 0U);
@@ -90,7 +90,7 @@ TEST_F(SidecarTest, ADeliveryThatMayNotWaitIsRefusedWhileAClaimLives) {
 TEST_F(SidecarTest, ThoseWhoWaitedWhenALeaseEndsDoNotExecute) {
   Route route = Patient();
   route.on_unknown = UnknownPolicy::kRelease;
-  gateway_->SetRoute(std::make_shared<const Route>(route));
+  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
   MustClaim(ClaimOf("a", 20));
   Call waits = Post("a");
   EXPECT_EQ(Verdict(waits.Get()), "409 outcome-unknown");
@@ -197,7 +197,7 @@ TEST_F(SidecarTest, RedeliversWhatIsUnknown) {
 TEST_F(SidecarTest, DoesNotRedeliverWhatWasRedacted) {
   Route route;
   route.redact_fields = {"card"};
-  gateway_->SetRoute(std::make_shared<const Route>(route));
+  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
   upstream_.Fail(ForwardEnd::kBroken);
   EXPECT_EQ(Verdict(Post("a", {}, "card=4111&order=7").Get()), "502 upstream-broken");
   const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), false);
