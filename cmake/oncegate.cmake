@@ -30,6 +30,22 @@ function(oncegate_room name)
   target_link_libraries(oncegate_${name} PUBLIC oncegate_options ${ARG_DEPS} PRIVATE ${ARG_LIBS})
 endfunction()
 
+# oncegate_embed(OUTPUT FUNCTION namespace::Name HEADER path FILES files...)
+# Text files as part of the binary: OUTPUT becomes the name of a source that defines the function, which the header
+# declares as `std::span<const EmbeddedFile> Name();` (base/embedded_file.h).
+function(oncegate_embed output)
+  cmake_parse_arguments(ARG "" "FUNCTION;HEADER" "FILES" ${ARGN})
+  string(REGEX REPLACE "^.*::" "" name ${ARG_FUNCTION})
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc)
+  add_custom_command(
+    OUTPUT ${source}
+    COMMAND ${CMAKE_COMMAND} -DOUTPUT=${source} -DHEADER=${ARG_HEADER} -DFUNCTION=${ARG_FUNCTION} "-DFILES=${ARG_FILES}"
+            -P ${PROJECT_SOURCE_DIR}/cmake/embed_files.cmake
+    DEPENDS ${ARG_FILES} ${PROJECT_SOURCE_DIR}/cmake/embed_files.cmake
+    VERBATIM)
+  set(${output} ${source} PARENT_SCOPE)
+endfunction()
+
 # oncegate_test(NAME SOURCES ... DEPS rooms... LIBS external...)
 # One GoogleTest program; each of its tests is a CTest test.
 function(oncegate_test name)

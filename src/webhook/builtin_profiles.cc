@@ -11,8 +11,8 @@ namespace oncegate {
 std::span<const Profile> BuiltinProfiles() {
   static const std::vector<Profile> kProfiles = [] {
     std::vector<Profile> profiles;
-    for (const std::string_view text : BuiltinProfileTexts()) {
-      Result<Profile> profile = ParseProfile(text);
+    for (const EmbeddedFile& file : BuiltinProfileFiles()) {
+      Result<Profile> profile = ParseProfile(file.text);
       if (!profile.ok()) std::abort();  // they are part of the binary, and a test reads each of them
       profiles.push_back(*std::move(profile));
     }

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <span>
-#include <string_view>
+
+#include "base/embedded_file.h"
 
 namespace oncegate {
 
 // The files of data/providers/ as they are; the definition is made by CMake.
-std::span<const std::string_view> BuiltinProfileTexts();
+std::span<const EmbeddedFile> BuiltinProfileFiles();
 
 }  // namespace oncegate

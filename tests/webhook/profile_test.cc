@@ -12,9 +12,9 @@ namespace oncegate {
 namespace {
 
 TEST(Profile, AllBuiltinOnesFollowTheSchema) {
-  for (const std::string_view text : BuiltinProfileTexts()) {
-    const Result<Profile> profile = ParseProfile(text);
-    EXPECT_TRUE(profile.ok()) << profile.status().message() << "\n" << text.substr(0, 60);
+  for (const EmbeddedFile& file : BuiltinProfileFiles()) {
+    const Result<Profile> profile = ParseProfile(file.text);
+    EXPECT_TRUE(profile.ok()) << file.name << ": " << profile.status().message();
   }
   EXPECT_GE(BuiltinProfiles().size(), 30U);
   std::set<std::string> names;

@@ -1,0 +1,17 @@
+# Writes text files into a C++ source, as raw strings; oncegate_embed() runs it.
+# cmake -DOUTPUT=FILE -DHEADER=PATH -DFUNCTION=NAMESPACE::NAME -DFILES=FILE;... -P embed_files.cmake
+string(REGEX MATCH "^(.*)::([^:]+)$" _ ${FUNCTION})
+set(namespace ${CMAKE_MATCH_1})
+set(function ${CMAKE_MATCH_2})
+list(LENGTH FILES count)
+set(source "#include \"${HEADER}\"\n\n#include <array>\n\nnamespace ${namespace} {\n\n")
+string(APPEND source "std::span<const EmbeddedFile> ${function}() {\n")
+string(APPEND source "  static constexpr std::array<EmbeddedFile, ${count}> kFiles{{\n")
+foreach(file IN LISTS FILES)
+  cmake_path(GET file FILENAME name)
+  file(READ ${file} text)
+  file(SHA256 ${file} digest)
+  string(APPEND source "{\"${name}\", R\"embedded(${text})embedded\", \"${digest}\"},\n")
+endforeach()
+string(APPEND source "  }};\n  return kFiles;\n}\n\n}  // namespace ${namespace}\n")
+file(WRITE ${OUTPUT} "${source}")
