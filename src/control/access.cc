@@ -122,6 +122,12 @@ bool ChangesState(std::string_view method) {
   return method != "GET" && method != "HEAD";
 }
 
+// Probes, and the dashboard's page, which holds nothing of what is stored and asks for a token by itself.
+bool IsOpenToAll(const http::RequestHead& head) {
+  if (head.path() == "/healthz" || head.path() == "/readyz") return true;
+  return !ChangesState(head.method) && (head.path() == "/" || head.path().starts_with("/assets/"));
+}
+
 bool OriginIsHost(std::string_view origin, std::string_view host) {
   const size_t scheme_end = origin.find("://");
   return scheme_end != std::string_view::npos && EqualsIgnoreCase(origin.substr(scheme_end + 3), host);
@@ -178,7 +184,7 @@ bool AccessRules::HostAllowed(std::string_view host) const {
 }
 
 AccessRules::Verdict AccessRules::Check(const http::RequestHead& head) const {
-  if (head.path() == "/healthz" || head.path() == "/readyz") return {};
+  if (IsOpenToAll(head)) return {};
   std::shared_ptr<const Tokens> tokens;
   {
     const std::lock_guard lock(mutex_);

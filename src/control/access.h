@@ -52,7 +52,8 @@ class AccessRules {
   };
   // With tokens a request must bear one of them, which may do what it is for. Without, only the machine itself is
   // asking, and what a web page in its browser makes it ask is refused: a Host that is not this listener (DNS
-  // rebinding). A foreign Origin may change nothing in either case. /healthz and /readyz are open to all.
+  // rebinding). A foreign Origin may change nothing in either case. /healthz, /readyz and the dashboard's page are open
+  // to all.
   [[nodiscard]] Verdict Check(const http::RequestHead& head) const;
 
  private:

@@ -88,6 +88,9 @@ struct ControlApi::Operation {
 const ControlApi::Operation ControlApi::kOperations[] = {
     {"GET", "/healthz", &ControlApi::Healthz, {}},
     {"GET", "/readyz", &ControlApi::Readyz, {}},
+    {"GET", "/", &ControlApi::Dashboard, {}},
+    {"GET", "/assets/*", &ControlApi::Dashboard, {}},
+    {"GET", "/v1/session", &ControlApi::Session, {}},
     {"GET", "/v1/stats", &ControlApi::GetStats, {}},
     {"GET",
      "/v1/records",
@@ -117,7 +120,7 @@ ApiAnswer ControlApi::Answer(const ApiRequest& request) {
     if (!operation.Matches(method, *target)) continue;
     if (const auto unknown = UnknownParameter(*target, operation.parameters))
       return Problem(ErrorCode::kBadRequest, "The query parameter '" + *unknown + "' is not known here.");
-    return (this->*operation.answer)({*target, request.body, request.actor, request.read_only});
+    return (this->*operation.answer)({*target, request.body, request.actor, request.read_only, request.if_none_match});
   }
   return Problem(ErrorCode::kNotFound, "There is no such operation.");
 }
@@ -160,6 +163,14 @@ std::string ControlApi::ProbeUpstream() {
     probed_at_ms_ = parts_.clock.SteadyMs();
   }
   return probe_result_;
+}
+
+// Whom a token stands for, so that a page need not offer what would be refused.
+ApiAnswer ControlApi::Session(const Call& call) {
+  JsonWriter json;
+  json.BeginObject().Name("name").StringOrNull(call.actor);
+  json.Name("read_only").Bool(call.read_only).EndObject();
+  return Json(std::move(json));
 }
 
 ApiAnswer ControlApi::GetStats(const Call&) {

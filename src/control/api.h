@@ -37,6 +37,7 @@ struct ApiRequest {
   std::string_view body;
   std::string_view actor;  // the name of the token, for the log
   bool read_only = false;  // it sees no bodies
+  std::string_view if_none_match;
 };
 
 struct ApiAnswer {
@@ -74,6 +75,8 @@ class ControlApi {
 
   ApiAnswer Healthz(const Call& call);
   ApiAnswer Readyz(const Call& call);
+  ApiAnswer Dashboard(const Call& call);
+  ApiAnswer Session(const Call& call);
   ApiAnswer GetStats(const Call& call);
   ApiAnswer ListRecords(const Call& call);
   ApiAnswer GetRecord(const Call& call);

@@ -17,6 +17,7 @@ struct ControlApi::Call {
   std::string_view body;
   std::string_view actor;
   bool read_only = false;
+  std::string_view if_none_match;
 
   [[nodiscard]] const std::string& scope() const { return target.segments[2]; }
   [[nodiscard]] const std::string& key() const { return target.segments[3]; }

@@ -48,7 +48,10 @@ class MemoryStream final : public httplib::Stream {
 
 void Render(const ApiAnswer& answer, httplib::Response* response) {
   response->status = answer.status;
-  for (const auto& [name, value] : answer.fields) response->set_header(name, value);
+  for (const auto& [name, value] : answer.fields) {
+    response->headers.erase(name);  // a default one
+    response->set_header(name, value);
+  }
   if (!answer.content_type.empty()) response->set_content(answer.body, answer.content_type);
 }
 
@@ -144,7 +147,12 @@ class ControlServer::Impl final : public Responder {
   ApiAnswer Decide(const WholeRequest& request) {
     const AccessRules::Verdict verdict = rules_.Check(request.head);
     if (verdict.refusal) return ProblemAnswer(*verdict.refusal);
-    return api_.Answer({request.head.method, request.head.target, request.body, verdict.actor, verdict.read_only});
+    return api_.Answer({.method = request.head.method,
+                        .target = request.head.target,
+                        .body = request.body,
+                        .actor = verdict.actor,
+                        .read_only = verdict.read_only,
+                        .if_none_match = request.head.fields.Find("If-None-Match").value_or("")});
   }
 
   AccessRules& rules() { return rules_; }

@@ -104,11 +104,13 @@ TEST(AccessTest, ATokenMayBeForReadingOnly) {
   EXPECT_EQ(Ask(rules, "POST /v1/claims", "Host: x\r\nAuthorization: Bearer abc\r\n"), "ok as ops");
 }
 
-TEST(AccessTest, ProbesNeedNoToken) {
+TEST(AccessTest, ProbesAndTheDashboardsPageNeedNoToken) {
   const AccessRules rules("0.0.0.0", Tokens("t"));
-  for (const char* path : {"/healthz", "/readyz", "/readyz?x=1"})
+  for (const char* path : {"/healthz", "/readyz", "/readyz?x=1", "/", "/?x", "/assets/app.js"})
     EXPECT_EQ(Ask(rules, std::string("GET ") + path, "Host: x\r\n"), "ok") << path;
-  for (const char* path : {"/", "/healthz/", "/healthzz", "/%68ealthz", "/v1/../healthz"})
+  for (const char* line : {"POST /", "DELETE /assets/app.js"})
+    EXPECT_EQ(Ask(rules, line, "Host: x\r\n"), "unauthorized") << line;
+  for (const char* path : {"/assets", "//", "/healthz/", "/healthzz", "/%68ealthz", "/v1/../healthz"})
     EXPECT_EQ(Ask(rules, std::string("GET ") + path, "Host: x\r\n"), "unauthorized") << path;
 }
 
@@ -116,8 +118,8 @@ TEST(AccessTest, NewTokensReplaceTheOldOnes) {
   AccessRules rules("127.0.0.1", Tokens("old"));
   rules.SetTokens(Tokens("new"));
   const std::string host = "Host: localhost\r\n";
-  EXPECT_EQ(Ask(rules, "GET /", host + "Authorization: Bearer old\r\n"), "unauthorized");
-  EXPECT_EQ(Ask(rules, "GET /", host + "Authorization: Bearer new\r\n"), "ok");
+  EXPECT_EQ(Ask(rules, "GET /v1/stats", host + "Authorization: Bearer old\r\n"), "unauthorized");
+  EXPECT_EQ(Ask(rules, "GET /v1/stats", host + "Authorization: Bearer new\r\n"), "ok");
 }
 
 TEST(AccessTest, WithoutTokensTheHostMustBeThisListener) {

@@ -1,7 +1,9 @@
 #include "control/api.h"
 
+#include <algorithm>
 #include <thread>
 
+#include "control/dashboard.h"
 #include "tests/gateway/gateway_fixture.h"
 
 namespace oncegate::control {
@@ -74,6 +76,46 @@ TEST_F(ApiTest, RoutesByMethodAndPath) {
       {"DELETE", "/v1/records/default/evt%2F1", "404 not-found"},
   };
   for (const Row& row : rows) EXPECT_EQ(Verdict(row.method, row.target), row.wanted) << row.method << " " << row.target;
+}
+
+TEST_F(ApiTest, ServesTheDashboardsFilesAndNothingElse) {
+  const ApiAnswer page = Ask("GET", "/");
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.content_type, "text/html; charset=utf-8");
+  EXPECT_TRUE(page.body.starts_with("<!doctype html>")) << page.body.substr(0, 40);
+  ASSERT_GE(DashboardFiles().size(), 3U);
+  for (const EmbeddedFile& file : DashboardFiles()) {
+    if (file.name == "index.html") continue;
+    const std::string path = "/assets/" + std::string(file.name);
+    EXPECT_EQ(Ask("GET", path).body, file.text) << path;
+    EXPECT_NE(Ask("GET", path).content_type, "text/plain; charset=utf-8") << path;
+    EXPECT_NE(file.text.find('\n'), std::string_view::npos) << path;
+  }
+  for (const char* path : {"/index.html", "/assets/index.html", "/assets/", "/assets", "/assets/%2e%2e", "/assets/a/b"})
+    EXPECT_EQ(Verdict("GET", path), "404 not-found") << path;
+}
+
+TEST_F(ApiTest, ADashboardFileThatTheBrowserHasIsNotSentAgain) {
+  const auto etag_of = [](const ApiAnswer& answer) {
+    const auto is_etag = [](const auto& field) { return field.first == "ETag"; };
+    return std::find_if(answer.fields.begin(), answer.fields.end(), is_etag)->second;
+  };
+  const std::string etag = etag_of(Ask("GET", "/"));
+  EXPECT_NE(etag, etag_of(Ask("GET", "/assets/app.js")));
+  const auto status_if = [this](const std::string& none_match) {
+    return api().Answer({.method = "GET", .target = "/", .body = {}, .actor = {}, .if_none_match = none_match}).status;
+  };
+  EXPECT_EQ(status_if(etag), 304);
+  EXPECT_EQ(status_if("\"other\", W/" + etag), 304);
+  EXPECT_EQ(status_if("\"other\""), 200);
+  EXPECT_EQ(status_if("*"), 200);
+}
+
+TEST_F(ApiTest, SaysWhomATokenStandsFor) {
+  EXPECT_EQ(Ask("GET", "/v1/session").body, R"({"name":null,"read_only":false})");
+  const ApiAnswer watch = api().Answer(
+      {.method = "GET", .target = "/v1/session", .body = {}, .actor = "watch", .read_only = true, .if_none_match = {}});
+  EXPECT_EQ(watch.body, R"({"name":"watch","read_only":true})");
 }
 
 TEST_F(ApiTest, RefusesParametersThatItDoesNotKnowByName) {

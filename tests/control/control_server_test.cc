@@ -86,6 +86,27 @@ TEST_F(ControlServerTest, AReleaseHasNoContentAtAll) {
   EXPECT_EQ(answer.Field("Content-Type"), "") << answer.head;
 }
 
+TEST_F(ControlServerTest, TheDashboardsPageIsOpenAndLocksItselfUp) {
+  Listen("ops:s3cret");
+  for (const char* path : {"GET /", "GET /assets/app.js"}) {
+    const RawAnswer answer = Ask(path);
+    EXPECT_EQ(answer.status, 200) << path;
+    EXPECT_EQ(answer.Field("Cache-Control"), "no-cache") << path;
+    EXPECT_EQ(answer.head.find("no-store"), std::string::npos) << path;
+    EXPECT_EQ(answer.Field("X-Content-Type-Options"), "nosniff") << path;
+    EXPECT_EQ(answer.Field("X-Frame-Options"), "DENY") << path;
+    const std::string policy(answer.Field("Content-Security-Policy"));
+    EXPECT_TRUE(policy.starts_with("default-src 'none'; script-src 'self';")) << policy;
+    EXPECT_EQ(policy.find("unsafe"), std::string::npos) << policy;
+    EXPECT_NE(policy.find("frame-ancestors 'none'"), std::string::npos) << policy;
+    const RawAnswer again = Ask(path, "If-None-Match: " + std::string(answer.Field("ETag")) + "\r\n");
+    EXPECT_EQ(again.status, 304) << path;
+    EXPECT_EQ(again.body, "") << path;
+    EXPECT_EQ(again.Field("ETag"), answer.Field("ETag")) << path;
+  }
+  EXPECT_EQ(Verdict(Ask("GET /v1/session")), "401 unauthorized");
+}
+
 TEST_F(ControlServerTest, AsksForATokenWhereThereAreSome) {
   Listen("ops:s3cret");
   const RawAnswer refused = Ask("GET /v1/stats");
