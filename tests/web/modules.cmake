@@ -1,0 +1,12 @@
+# Installs what package-lock.json names into MODULES, unless it is there. cmake -DSOURCE=DIR -DMODULES=DIR -P modules.cmake
+file(SHA256 ${SOURCE}/package-lock.json wanted)
+set(stamp ${MODULES}/installed)
+if(EXISTS ${stamp})
+  file(READ ${stamp} installed)
+  if(installed STREQUAL wanted)
+    return()
+  endif()
+endif()
+file(COPY ${SOURCE}/package.json ${SOURCE}/package-lock.json ${SOURCE}/.npmrc DESTINATION ${MODULES})
+execute_process(COMMAND npm ci --ignore-scripts --no-audit --no-fund WORKING_DIRECTORY ${MODULES} COMMAND_ERROR_IS_FATAL ANY)
+file(WRITE ${stamp} ${wanted})
