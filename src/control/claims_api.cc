@@ -165,9 +165,14 @@ ApiAnswer RefusedAnswer(const Refused& refused) {
     return Problem(ErrorCode::kKeyReused, "This key was used before with a different request.");
   if (std::holds_alternative<InFlight>(refused.decision))
     return Later(ErrorCode::kInFlight, "Somebody else is executing this key.", 1);
-  if (std::holds_alternative<Held>(refused.decision))
-    return Later(ErrorCode::kStoreUnavailable,
-                 "This store was restored from a backup and does not know this key; nothing was claimed.", 5);
+  if (std::holds_alternative<Held>(refused.decision)) {
+    ApiAnswer answer =
+        Later(ErrorCode::kStoreUnavailable,
+              "This store was restored from a backup and does not know this key; nothing was claimed.", 5);
+    // A client that fails open has to tell this refusal, which is the operator's, from a store that cannot answer.
+    answer.fields.emplace_back("Oncegate-Restored", "hold");
+    return answer;
+  }
   if (!std::holds_alternative<Replay>(refused.decision) || !refused.record.response)
     return Later(ErrorCode::kOutcomeUnknown,
                  "An earlier attempt with this key may or may not have taken effect; an operator has to settle it.",

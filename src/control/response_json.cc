@@ -48,6 +48,7 @@ struct Outcome {
   int64_t status = 0;
   std::string fields;
   std::optional<std::string> body;
+  bool body_kept = true;
 
   Status Take(std::string_view name, const element& value) {
     if (name == "status") {
@@ -58,9 +59,15 @@ struct Outcome {
     if (name == "headers") return ReadFields(value, &fields);
     if (name != "body" && name != "body_base64")
       return InvalidArgument("'" + std::string(name) + "' is not a member that is known here");
+    if (body) return InvalidArgument("'body' and 'body_base64' exclude each other");
+    // As a replay says it: there was a body, and it was too large to be kept.
+    if (name == "body" && value.is_null()) {
+      body_kept = false;
+      body.emplace();
+      return OkStatus();
+    }
     std::string_view text;
     if (value.get(text) != simdjson::SUCCESS) return InvalidArgument("'" + std::string(name) + "' is not a string");
-    if (body) return InvalidArgument("'body' and 'body_base64' exclude each other");
     body.emplace(text);
     if (name == "body_base64" && !DecodeBase64(text, &*body))
       return InvalidArgument("'body_base64' is not base64 with padding");
@@ -81,7 +88,8 @@ struct Outcome {
     http::ResponseHead head;
     if (parser.ParseResponse(bytes, "POST", &head) != http::ParseState::kDone)
       return InvalidArgument("'headers' make no HTTP answer: " + parser.error().detail);
-    return ResponseToStore(head, content, true);
+    // An answer of a status without a body has lost nothing.
+    return ResponseToStore(head, content, body_kept || bodiless);
   }
 };
 

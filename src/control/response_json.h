@@ -16,7 +16,8 @@ inline constexpr size_t kJsonDepthMax = 16;
 bool DecodeBase64(std::string_view text, std::string* bytes);
 
 // An outcome as people give it, {"status", "headers": [[name, value], …], "body" or "body_base64"}, as it is stored: a
-// head ready to be sent, less what belongs to one connection or one answer. Only the status is required.
+// head ready to be sent, less what belongs to one connection or one answer. Only the status is required; "body": null
+// says that the body is not kept.
 // InvalidArgument, with a sentence that names the member, for anything else.
 Result<StoredResponse> ParseResponseJson(std::string_view json);
 

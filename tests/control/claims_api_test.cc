@@ -82,6 +82,33 @@ TEST_F(ClaimsApiTest, BytesThatAreNoTextComeBackAsBase64) {
   EXPECT_NE(Ask("/v1/claims", R"({"key":"a"})").body.find(R"("body_base64":"/wD+")"), std::string::npos);
 }
 
+TEST_F(ClaimsApiTest, ABodyThatIsNotKeptIsSaidToBeOmitted) {
+  const std::string token = Claim("a");
+  const std::string outcome = R"({"status":200,"headers":[["X-A","1"],["ETag","\"x\""]],"body":null})";
+  EXPECT_EQ(Act(token, "complete", outcome), "204");
+  EXPECT_EQ(Act(token, "complete", outcome), "204") << "its first answer may have been lost";
+  EXPECT_EQ(Act(token, "complete", R"({"status":200,"headers":[["X-A","1"]],"body":""})"), "409 claim-lost");
+  EXPECT_EQ(Ask("/v1/claims", R"({"key":"a"})").body,
+            R"({"outcome":"replay","response":{"status":200,"headers":[["X-A","1"],["Oncegate-Body","omitted"]],)"
+            R"("body":null}})");
+  const Seen seen = Post("a").Get();
+  EXPECT_EQ(seen.status, 200);
+  EXPECT_NE(seen.head.find("Content-Length: 0\r\n"), std::string::npos) << seen.head;
+  EXPECT_NE(seen.head.find("Oncegate-Body: omitted\r\n"), std::string::npos) << seen.head;
+
+  EXPECT_EQ(Act(Claim("b"), "complete", R"({"status":204,"body":null})"), "204");
+  EXPECT_EQ(Ask("/v1/claims", R"({"key":"b"})").body,
+            R"({"outcome":"replay","response":{"status":204,"headers":[],"body":""}})");
+}
+
+TEST_F(ClaimsApiTest, ARestoredStoreThatHoldsIsToldFromOneThatCannotAnswer) {
+  store_.restored = {.policy = RestoredPolicy::kHold, .taken_at_ms = 1000, .until_ms = 2000};
+  const ApiAnswer held = Ask("/v1/claims", R"({"key":"a"})");
+  EXPECT_EQ(Verdict(held), "503 store-unavailable");
+  const std::pair<std::string, std::string> mark("Oncegate-Restored", "hold");
+  EXPECT_NE(std::find(held.fields.begin(), held.fields.end(), mark), held.fields.end());
+}
+
 TEST_F(ClaimsApiTest, ARepeatedClaimIdGetsTheSameToken) {
   const std::string token = Claim("a", R"(,"claim_id":"w1")");
   EXPECT_EQ(Claim("a", R"(,"claim_id":"w1")"), token);
@@ -171,6 +198,8 @@ TEST_F(ClaimsApiTest, RefusesOutcomesThatAreNone) {
       {R"({"status":200,"headers":[["A","b\r\nC: d"]]})", "'headers'"},
       {R"({"status":200,"body":{}})", "'body'"},
       {R"({"status":200,"body":"a","body_base64":"YQ=="})", "exclude"},
+      {R"({"status":200,"body":null,"body_base64":"YQ=="})", "exclude"},
+      {R"({"status":200,"body_base64":null})", "'body_base64'"},
       {R"({"status":200,"body_base64":"YQ"})", "'body_base64'"},
       {R"({"status":200,"body_base64":"Y=Q="})", "'body_base64'"},
       {R"({"status":204,"body":"a"})", "no body"},
