@@ -1,0 +1,3 @@
+import oncegate from './index.js';
+
+export const { idempotency, Client, OncegateError } = oncegate;
