@@ -62,6 +62,30 @@ function idempotent(pool) {
   };
 }
 
+// The least that can be done for a new key: one statement before the work, one after it.
+function claimAndComplete(pool) {
+  return async (request, response, next) => {
+    try {
+      const key = request.get("Idempotency-Key");
+      const claimed = await pool.query({
+        name: "claim",
+        text: `INSERT INTO idempotency_keys (key, state, expires_at) VALUES ($1, 'in_progress', now() + interval '${TTL}')
+               ON CONFLICT (key) DO NOTHING`,
+        values: [key],
+      });
+      if (claimed.rowCount === 0) return response.status(409).send("in flight");
+      await pool.query({
+        name: "complete",
+        text: "UPDATE idempotency_keys SET state = 'completed', status = $2, body = $3 WHERE key = $1",
+        values: [key, 200, BODY],
+      });
+      response.type("json").send(BODY);
+    } catch (error) {
+      next(error);
+    }
+  };
+}
+
 async function main() {
   const pool = new Pool({ host, port: 5432, database, user: "postgres", max: 16 });
   if (cluster.isPrimary) {
@@ -73,6 +97,7 @@ async function main() {
   const app = express();
   app.disable("x-powered-by");
   app.use(express.text({ type: "*/*" }));
+  app.post("/claim-complete", claimAndComplete(pool));
   app.use(idempotent(pool));
   app.post("/webhook", (request, response) => response.type("json").send(BODY));
   const server = app.listen(Number(port), "127.0.0.1");

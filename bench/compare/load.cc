@@ -1,8 +1,9 @@
 // A load generator for one machine: kept-alive connections on one thread, HTTP or Redis, closed loop or fixed rate.
 //
 // usage: compare_load PORT [--connections N] [--seconds S] [--warmup S] [--keys N | --fresh PREFIX] [--body BYTES]
-//                     [--count N] [--rate N] [--tls] [--redis] [--expect TEXT]
+//                     [--count N] [--rate N] [--tls] [--redis] [--sidecar] [--path PATH] [--expect TEXT]
 //
+// --sidecar: one reply is a round trip of oncegate's sidecar API, a claim and then its completion with BYTES of body.
 // Closed loop: each connection asks, waits and asks again. With --rate requests are due at fixed times, and latency
 // counts from when they were due, so that a server that stalls cannot hide it by slowing its clients down.
 // Prints one line of JSON. Exit code 1 if an answer was wrong.
@@ -41,6 +42,8 @@ struct Options {
   double rate = 0;   // 0: closed loop
   bool tls = false;
   bool redis = false;
+  bool sidecar = false;
+  std::string path = "/webhook";
   std::string expect;  // has to stand in every answer
 };
 
@@ -79,6 +82,10 @@ Options ReadOptions(int argc, char** argv) {
       options.tls = true;
     else if (flag == "--redis")
       options.redis = true;
+    else if (flag == "--sidecar")
+      options.sidecar = true;
+    else if (flag == "--path")
+      options.path = value();
     else if (flag == "--expect")
       options.expect = value();
     else
@@ -145,6 +152,7 @@ class Client {
   [[nodiscard]] bool HttpWhole() const {
     const size_t head = answer_.find("\r\n\r\n");
     if (head == std::string::npos) return false;
+    if (answer_.compare(0, 12, "HTTP/1.1 204") == 0) return true;
     const char* length = strcasestr(answer_.c_str(), "\r\ncontent-length:");
     if (length == nullptr) Die("an answer without Content-Length: " + answer_.substr(0, head));
     return answer_.size() >= head + 4 + std::strtoul(length + 17, nullptr, 10);
@@ -221,14 +229,33 @@ class Load {
 
   void Receive(Client& client) {
     if (!client.Receive(options_.redis)) return;
+    if (options_.sidecar && Complete(client)) return;
     const int64_t now = NowNs();
     if (now >= measure_from_) latencies_.push_back(now - client.due_ns());
-    const bool right = options_.redis || client.answer().compare(0, 12, "HTTP/1.1 200") == 0;
+    const char* wanted = options_.sidecar ? "HTTP/1.1 204" : "HTTP/1.1 200";
+    const bool right = options_.redis || client.answer().compare(0, 12, wanted) == 0;
     if (!right || client.answer().find(options_.expect) == std::string::npos) {
       ++wrong_;
       a_wrong_one_ = client.answer().substr(0, 400);
     }
     idle_.push_back(&client);
+  }
+
+  // The second half of a round trip, if the first one gave a token.
+  bool Complete(Client& client) {
+    static constexpr std::string_view kToken = "\"token\":\"";
+    const size_t at = client.answer().find(kToken);
+    if (at == std::string::npos) return false;
+    const std::string token = client.answer().substr(at + kToken.size(), 32);
+    PutPost("/v1/claims/" + token + "/complete",
+            R"({"status":200,"headers":[["Content-Type","application/json"]],"body":")" + body_ + "\"}");
+    client.Send(request_, client.due_ns());
+    return true;
+  }
+
+  void PutPost(const std::string& path, const std::string& body, const std::string& fields = {}) {
+    request_ = "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + fields +
+               "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
 
   const std::string& NextRequest() {
@@ -237,9 +264,12 @@ class Load {
                                                    : options_.fresh + std::to_string(number);
     if (options_.redis) {
       request_ = "*2\r\n$3\r\nGET\r\n$" + std::to_string(key.size()) + "\r\n" + key + "\r\n";
+    } else if (options_.sidecar) {
+      // As clients do: an id for lost answers, and a fingerprint as long as a digest.
+      PutPost("/v1/claims", R"({"key":")" + key + R"(","claim_id":")" + key + R"(","fingerprint":")" +
+                                std::string(64, 'f') + R"(","lease":"60s"})");
     } else {
-      request_ = "POST /webhook HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nIdempotency-Key: " + key +
-                 "\r\nContent-Length: " + std::to_string(body_.size()) + "\r\n\r\n" + body_;
+      PutPost(options_.path, body_, "Idempotency-Key: " + key + "\r\n");
     }
     return request_;
   }
