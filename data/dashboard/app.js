@@ -95,6 +95,7 @@ class App {
   route() {
     if (this.asking || !this.frame.node.isConnected) return;
     const place = parseHash(location.hash);
+    this.search.leave();
     this.frame.current(place.view, place.filter);
     // Whoever comes back from a record finds the list as it was.
     const kept = this.place?.view === "record" && place.view === "records" ? this.keptList : null;

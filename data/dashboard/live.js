@@ -135,7 +135,7 @@ export class Live extends EventTarget {
     } catch (error) {
       if (signal.aborted) return 0;
       this.failures = (this.failures ?? 0) + 1;
-      const pause = Math.min(RETRY_MS_MAX, POLL_MS * 2 ** Math.min(this.failures - 1, 5));
+      const pause = Math.min(RETRY_MS_MAX, POLL_MS * 2 ** Math.min(Math.floor((this.failures - 1) / 2), 5));
       // A server that answers is not lost, whatever it answers.
       this.setConnection(error instanceof Refusal ? "refused" : "lost", error.message, Date.now() + pause);
       return pause;

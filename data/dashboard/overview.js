@@ -138,17 +138,27 @@ function outcomesPanel() {
   }};
 }
 
-// What `--dedupe shadow` would have done.
+const SHADOWED = {
+  would_execute: "executed", would_replay: "replayed", would_wait: "made to wait, then replayed", would_reject_in_flight: "refused, in flight",
+  would_reject_mismatch: "refused, key reused", would_reject_unknown: "refused, outcome unknown", would_refuse: "refused, for another reason",
+  missing_key: "without a key", invalid_key: "without a usable key", signature_failure: "without a valid signature",
+  store_error: "not remembered, for errors of the store",
+};
+
+// What would have become of the requests that `--dedupe shadow` let pass.
 function shadowPanel() {
+  const duplicates = el("span", {class: "value"}, "–");
   const list = el("dl", {class: "facts"});
-  const node = panel("Shadow mode", {name: "shadow"},
-                     el("p", {class: "note"}, "No answer is changed. With --dedupe on, these would have been:"), list);
+  const node = panel("Shadow mode", {name: "shadow", aside: el("span", {class: "note"}, "no answer is changed")},
+                     el("div", {class: "figure"}, duplicates, el("span", {class: "label"}, "duplicates that would not have been executed")), list);
   node.hidden = true;
   return {node, update({stats}) {
-    node.hidden = !stats.shadow;
-    if (!stats.shadow) return;
-    fill(list, Object.entries(stats.shadow).filter(([, value]) => typeof value === "number").map(([name, value]) =>
-      [el("dt", {}, words(name)), el("dd", {}, count(value))]));
+    const counted = Object.entries(stats.shadow ?? {}).filter(([, total]) => total > 0);
+    node.hidden = counted.length === 0;
+    if (node.hidden) return;
+    const {would_replay: replayed = 0, would_wait: waited = 0} = stats.shadow;
+    setText(duplicates, short(replayed + waited));
+    fill(list, counted.map(([name, total]) => [el("dt", {}, SHADOWED[name] ?? words(name)), el("dd", {}, count(total))]));
   }};
 }
 

@@ -37,7 +37,7 @@ export function parseSearch(text) {
   const free = [];
   for (const word of text.trim().split(/\s+/).filter(Boolean)) {
     const [, name, value] = /^(type|state|scope|key|label):(.+)$/s.exec(word) ?? [];
-    const [, label, labelled] = /^([^=:]+)=(.+)$/s.exec(word) ?? [];
+    const [, label, labelled] = /^([\w.-]+)=(.+)$/s.exec(word) ?? [];
     if (name === "key") filter.prefix = value;
     else if (name === "state") filter.state = STATES.find((state) => state.startsWith(value.replace("-", "_"))) ?? value;
     else if (name === "label") filter.label = value.includes(":") ? value : value.replace("=", ":");
@@ -45,5 +45,7 @@ export function parseSearch(text) {
     else if (label) filter.label = `${label}:${labelled}`;
     else free.push(word);
   }
+  // What cannot be asked for as a key was meant as a whole.
+  if (free.length > 0 && Object.keys(filter).length > 0 && !isKey(free.join(" "))) return {filter: {}, free: text.trim()};
   return {filter, free: free.join(" ")};
 }

@@ -93,23 +93,20 @@ function messagePanel(title, line, message, missing, readOnly) {
                              : [el("p", {class: "first-line"}, line(message)), headersOf(message.headers), bodyOf(message, readOnly)]);
 }
 
-const TEXTS = {
-  claimed: "claimed", completed: "completed", unknown: "outcome unknown", redelivered: "redelivered", resolved: "settled by an operator",
-};
+const ACTIONS = {resolved: "settled by an operator", redelivered: "sent again by an operator"};
 
 const distance = (ms) => (ms < 10_000 ? latency(ms) : span(ms));
 
 // What is known of a key's past: what the record keeps, what can be read off its times, and what arrives while one looks.
 function timeline(record, seen) {
   const entries = [];
-  if (Array.isArray(record.history) && record.history.length > 0) {
-    for (const entry of record.history) entries.push({...entry, at: Date.parse(entry.at), text: TEXTS[entry.event] ?? words(String(entry.event))});
-  } else {
-    entries.push({at: Date.parse(record.created_at), text: "first claimed", event: "claimed", attempt: 1});
-    if (record.completed_at) {
-      entries.push({at: Date.parse(record.completed_at), text: "completed", event: "completed", attempt: record.attempt,
-                    status: record.response?.status});
-    }
+  entries.push({at: Date.parse(record.created_at), text: "first claimed", event: "claimed", attempt: 1});
+  for (const {at, by, action, detail} of record.history ?? []) {
+    entries.push({at: Date.parse(at), text: ACTIONS[action] ?? words(action), event: action, by, detail});
+  }
+  if (record.completed_at) {
+    entries.push({at: Date.parse(record.completed_at), text: "completed", event: "completed", attempt: record.attempt,
+                  status: record.response?.status});
   }
   for (const delivery of seen) {
     entries.push({at: Date.parse(delivery.at), text: words(delivery.outcome), event: delivery.outcome, attempt: delivery.attempt,
@@ -121,7 +118,7 @@ function timeline(record, seen) {
     el("span", {class: "what"}, el("b", {}, entry.text),
        [entry.attempt ? `attempt ${entry.attempt}` : null, entry.status ? `status ${entry.status}` : null,
         Number.isFinite(entry.duration_ms) ? `in ${latency(entry.duration_ms)}` : null, entry.source_ip ? `from ${entry.source_ip}` : null,
-        entry.by ? `by ${entry.by}` : null].filter(Boolean).map((text) => el("span", {class: "bit"}, text)),
+        entry.detail || null, entry.by ? `by ${entry.by}` : null].filter(Boolean).map((text) => el("span", {class: "bit"}, text)),
        i > 0 ? el("span", {class: "gap"}, `${distance(entry.at - entries[i - 1].at)} later`) : null)));
   if (record.expires_at) {
     items.push(el("li", {class: "expiry"}, el("time", {datetime: record.expires_at}, moment(record.expires_at)),

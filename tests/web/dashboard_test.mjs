@@ -74,14 +74,13 @@ before(async () => {
   writeFileSync(tokens, `ops:${OPS}\nwatch:read-only:${WATCH}\n`, {mode: 0o600});
   application.breaks = (order) => order.breaks === true && !mended;
   const upstream = await application.start();
-  [server, browser] = await Promise.all([
-    serve(["--upstream", upstream, "--data-dir", path.join(files.directory, "data"), "--control-token-file", tokens, "--type-pointer", "/type",
-           "--label", "order_id=/order/id", "--label", "city=/customer/city"]),
-    openBrowser(),
-  ]);
   const rows = path.join(files.directory, "rows.ndjson");
   oldRows(rows, OLD_ROWS);
+  const opening = openBrowser();
+  server = await serve(["--upstream", upstream, "--data-dir", path.join(files.directory, "data"), "--control-token-file", tokens,
+                        "--type-pointer", "/type", "--label", "order_id=/order/id", "--label", "city=/customer/city"]);
   await run("import", rows, "--control", server.control, "--control-token-file", tokens);
+  browser = await opening;
   senders = new Senders(server.gateway, 60);
   context = await browser.newContext({viewport: {width: 1440, height: 900}, colorScheme: "dark"});
   page = await newPage(context);
@@ -112,7 +111,7 @@ test("numbers move under traffic", async () => {
   const seen = new Set();
   await until("the rates move", async () => {
     seen.add(await text(".hero-row .replayed .value"));
-    return seen.size >= 3;
+    return [...seen].filter((rate) => rate !== "–").length >= 2;
   });
   const before_ = await number(".records .count.completed dd");
   assert.ok(before_ >= OLD_ROWS, `${before_} completed`);
@@ -121,7 +120,7 @@ test("numbers move under traffic", async () => {
     const rate = await number(".figure.hit .value");
     return rate > 30 && rate < 90;
   });
-  await until("the chart has a line", () => page.evaluate(() => document.querySelector(".line.replayed")?.getAttribute("d").length > 60));
+  await until("the chart has a line", () => page.evaluate(() => document.querySelector(".line.replayed")?.getAttribute("d").length > 25));
   assert.ok((await number(".store .value")) > 0);
   assert.ok((await page.locator(".columns .column:not(.none)").count()) >= 3, "columns of what expires when");
   assert.ok((await page.locator(".bar-row").count()) >= 3, "types");
@@ -268,7 +267,7 @@ test("what strangers send is shown as text, and runs nowhere", async () => {
   await page.locator(".record-row").first().click();
   await page.locator(".body pre", {hasText: "</pre><img"}).first().waitFor();
   await page.getByLabel("Search", {exact: true}).fill(evil);
-  await page.locator(".results .quiet, .results .result").first().waitFor();
+  await page.locator(".results .result", {hasText: "<img src=x"}).waitFor();
   await page.goto(`${server.control}/#/records/default/${encodeURIComponent(evil)}`);
   await page.locator(".empty code", {hasText: "<img src=x"}).waitFor();
   assert.equal(await page.evaluate(() => window.pwned), undefined);
@@ -284,6 +283,22 @@ test("what strangers send is shown as text, and runs nowhere", async () => {
   });
   assert.equal(refused, "TypeError");
   complaints.splice(0, complaints.length, ...complaints.filter((line) => !/Trusted ?(HTML|Type)/i.test(line)));
+});
+
+test("shadow mode is shown when there is something to show", async () => {
+  await page.goto(`${server.control}/#/`);
+  await page.locator(".status.live").waitFor();
+  assert.equal(await page.locator(".shadow").isVisible(), false);
+  await page.route("**/v1/stats", async (route) => {
+    const answer = await route.fetch();
+    const shadow = {would_execute: 1200, would_replay: 83, would_wait: 4, would_reject_mismatch: 2, would_reject_unknown: 0, missing_key: 17};
+    await route.fulfill({response: answer, json: {...await answer.json(), shadow}});
+  });
+  await page.locator(".shadow .value", {hasText: "87"}).waitFor();
+  assert.match(await text(".shadow .facts"), /without a key/);
+  assert.doesNotMatch(await text(".shadow .facts"), /unknown/);
+  await picture("shadow");
+  await page.unroute("**/v1/stats");
 });
 
 test("a token that may only read looks and does not touch", async () => {
