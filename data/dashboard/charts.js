@@ -217,7 +217,8 @@ export class LatencyChart {
 
   update(measured) {
     for (const {name, cells, range, dots} of this.rows) {
-      const values = ["p50_ms", "p95_ms", "p99_ms"].map((quantile) => measured?.[name]?.[quantile] ?? NaN);
+      const row = measured?.[name] ?? {};
+      const values = ["p50", "p95", "p99"].map((quantile) => row[`${quantile}_ms`] ?? row[quantile] ?? NaN);
       const known = values.every(Number.isFinite);
       values.forEach((value, i) => {
         setText(cells[i], latency(value));

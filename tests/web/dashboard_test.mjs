@@ -54,8 +54,17 @@ async function webp(png) {
 const text = (selector) => page.locator(selector).first().innerText();
 const number = async (selector) => Number((await text(selector)).replaceAll(/[^\d.]/g, ""));
 
-async function newPage(in_context) {
-  const opened = await in_context.newPage();
+async function ask(target) {
+  const stop = new AbortController();
+  const response = await fetch(new URL(target, server.control), {headers: {Authorization: `Bearer ${OPS}`}, signal: stop.signal});
+  const answer = {status: response.status, json: response.headers.get("content-type") === "application/json" ? await response.json() : null};
+  stop.abort();
+  return answer;
+}
+const tells = async (target) => (await ask(target)).status === 200;
+
+async function newPage(where) {
+  const opened = await where.newPage();
   opened.setDefaultTimeout(8000);
   // A refused request is a test's intention; anything else that the console says is a fault of the page.
   opened.on("console", (message) => {
@@ -126,6 +135,14 @@ test("numbers move under traffic", async () => {
   assert.ok((await page.locator(".bar-row").count()) >= 3, "types");
 });
 
+test("latency and deliveries come live", async (t) => {
+  if (!(await tells("v1/events"))) return t.skip("this server tells no events");
+  await until("percentiles of both", async () => /[µm]?s/.test(await text(".latency .replayed td")) && /ms/.test(await text(".latency .executed td")));
+  await page.locator(".feed li.replayed").first().waitFor();
+  await page.locator(".feed li.executed").first().waitFor();
+  assert.match(await page.locator(".feed li.executed").first().innerText(), /evt_/);
+});
+
 test("an application that breaks off leaves an unknown outcome, which a person settles", async () => {
   for (const key of ["pay_7001", "pay_7002", "pay_7003"]) {
     const {outcome} = await deliver(server.gateway, key, {type: "order.paid", breaks: true, order: {id: `B-${key.slice(-2)}`}});
@@ -158,6 +175,10 @@ test("a redelivery sends the stored request again, and shows what came of it", a
   await page.getByText("The application answered 200").waitFor();
   await row.waitFor({state: "detached"});
   assert.equal((await deliver(server.gateway, "pay_7002", {type: "order.paid", breaks: true, order: {id: "B-02"}})).outcome, "replayed");
+  if ((await ask("v1/records/default/pay_7002")).json.history === undefined) return;
+  await page.goto(`${server.control}/#/records/default/pay_7002`);
+  await page.locator(".timeline li", {hasText: "sent again by an operator"}).filter({hasText: "by ops"}).waitFor();
+  await page.goto(`${server.control}/#/`);
 });
 
 test("a release asks first; Enter takes the safe way out", async () => {
@@ -185,6 +206,14 @@ test("a duplicate is found by its order id", async () => {
   assert.match(await text(".message .first-line"), /POST \/webhook/);
   assert.equal(await page.locator(".message", {hasText: "is what retries get"}).locator("pre").count(), 1);
   await picture("record-dark");
+});
+
+test("a key's page shows its deliveries as they come", async (t) => {
+  if (!(await tells("v1/events"))) return t.skip("this server tells no events");
+  const {key, body} = senders.sent[5];
+  const replays = await page.locator(".timeline .replayed").count();
+  await deliver(server.gateway, key, body);
+  await until("the retry is in the timeline", async () => (await page.locator(".timeline .replayed").count()) > replays);
 });
 
 test("search by key, by type, and for what is not there", async () => {
