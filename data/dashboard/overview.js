@@ -249,8 +249,8 @@ function feedPanel(app) {
 
 export function overview(app) {
   const unknown = unknownPanel(app);
-  const parts = [heroOf(), recordsPanel(), latencyPanel(), expiryPanel(), storePanel(), unknown, feedPanel(app), typesPanel(),
-                 outcomesPanel(), shadowPanel()];
+  const parts = [heroOf(), recordsPanel(), latencyPanel(), expiryPanel(), storePanel(), unknown, feedPanel(app), shadowPanel(),
+                 typesPanel(), outcomesPanel()];
   const node = el("div", {class: "overview waiting"}, parts.map((part) => part.node));
   const update = () => {
     if (app.live.stats === null) return;
