@@ -4,6 +4,8 @@
 #include <charconv>
 
 #include "control/api_call.h"
+#include "control/members.h"
+#include "control/openapi.h"
 #include "control/record_json.h"
 
 namespace oncegate::control {
@@ -91,6 +93,7 @@ const ControlApi::Operation ControlApi::kOperations[] = {
     {"GET", "/", &ControlApi::Dashboard, {}},
     {"GET", "/assets/*", &ControlApi::Dashboard, {}},
     {"GET", "/v1/session", &ControlApi::Session, {}},
+    {"GET", "/openapi.json", &ControlApi::OpenApi, {}},
     {"GET", "/v1/stats", &ControlApi::GetStats, {}},
     {"GET",
      "/v1/records",
@@ -119,10 +122,26 @@ ApiAnswer ControlApi::Answer(const ApiRequest& request) {
   for (const Operation& operation : kOperations) {
     if (!operation.Matches(method, *target)) continue;
     if (const auto unknown = UnknownParameter(*target, operation.parameters))
-      return Problem(ErrorCode::kBadRequest, "The query parameter '" + *unknown + "' is not known here.");
+      return Problem(
+          ErrorCode::kBadRequest,
+          "The query parameter " + Quoted(*unknown) + " is not known here" +
+              (operation.parameters.empty() ? "; there are none" : "; known are: " + Listed(operation.parameters)));
     return (this->*operation.answer)({*target, request.body, request.actor, request.read_only, request.if_none_match});
   }
   return Problem(ErrorCode::kNotFound, "There is no such operation.");
+}
+
+std::vector<std::string> ControlApi::Operations() {
+  std::vector<std::string> operations;
+  for (const Operation& operation : kOperations)
+    operations.push_back(std::string(operation.method) + " " + std::string(operation.pattern));
+  return operations;
+}
+
+ApiAnswer ControlApi::OpenApi(const Call&) {
+  ApiAnswer answer;
+  answer.body = OpenApiText();
+  return answer;
 }
 
 ApiAnswer ControlApi::Healthz(const Call&) {

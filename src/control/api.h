@@ -65,6 +65,9 @@ class ControlApi {
 
   ApiAnswer Answer(const ApiRequest& request);
 
+  // What is answered, as "GET /v1/records/*/*", where '*' stands for any one segment.
+  static std::vector<std::string> Operations();
+
   // From now on /readyz says that the server goes down.
   void StartDraining() { draining_ = true; }
 
@@ -77,6 +80,7 @@ class ControlApi {
   ApiAnswer Readyz(const Call& call);
   ApiAnswer Dashboard(const Call& call);
   ApiAnswer Session(const Call& call);
+  ApiAnswer OpenApi(const Call& call);
   ApiAnswer GetStats(const Call& call);
   ApiAnswer ListRecords(const Call& call);
   ApiAnswer GetRecord(const Call& call);

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <functional>
-#include <map>
 
 #include "base/json_text.h"
 #include "base/units.h"
 #include "control/api_call.h"
+#include "control/members.h"
 #include "control/response_json.h"
 
 namespace oncegate::control {
@@ -27,6 +26,7 @@ constexpr int64_t kTtlMsMin = 1'000;
 constexpr size_t kClaimIdBytesMax = 128;
 constexpr size_t kFingerprintBytesMax = 1024;
 constexpr size_t kLabelNameBytesMax = 64;
+constexpr std::string_view kNoObject = "The body is not a JSON object.";
 
 // What a claim asks for.
 struct ClaimWish {
@@ -34,10 +34,6 @@ struct ClaimWish {
   RequestFacts facts;
   int64_t wait_ms = 0;
 };
-
-std::string Quoted(std::string_view name) {
-  return "'" + std::string(name.substr(0, 64)) + "'";
-}
 
 // Printable, not empty, not too long: fit for lists and metrics.
 bool IsPresentable(std::string_view text, size_t bytes_max) {
@@ -93,26 +89,6 @@ Status ReadOnLeaseExpiry(const element& value, ClaimRequest* claim) {
   return OkStatus();
 }
 
-// Reads the members of the body of one kind of request; each is read once.
-using Members = std::map<std::string_view, std::function<Status(const element&)>>;
-
-Status ReadMembers(std::string_view body, const Members& members) {
-  simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  if (parser.allocate(body.size(), kJsonDepthMax) != simdjson::SUCCESS ||
-      parser.parse(body.data(), body.size()).get(object) != simdjson::SUCCESS)
-    return InvalidArgument("The body is not a JSON object.");
-  std::vector<std::string_view> seen;
-  for (const auto& [name, value] : object) {
-    const auto member = members.find(name);
-    if (member == members.end()) return InvalidArgument(Quoted(name) + " is not a member that is known here");
-    if (std::find(seen.begin(), seen.end(), name) != seen.end()) return InvalidArgument(Quoted(name) + " is repeated");
-    seen.push_back(name);
-    if (Status status = member->second(value); !status.ok()) return status;
-  }
-  return OkStatus();
-}
-
 Fingerprint OpaqueFingerprint(std::string_view text) {
   return {FingerprintRecipe::kOpaque, Sha256OfParts({text})};
 }
@@ -126,23 +102,24 @@ Status ReadWish(std::string_view body, std::string* scope, std::string* key, Cla
   const auto duration_into = [](std::string_view name, int64_t ms_min, int64_t ms_max, int64_t* ms) {
     return [=](const element& value) { return ReadDuration(name, value, ms_min, ms_max, ms); };
   };
-  Status status = ReadMembers(
-      body, {{"scope", text_into("scope", kScopeBytesMax + kKeyBytesMax, scope)},
-             {"key",
-              [key](const element& value) {
-                std::string_view text;
-                if (value.get(text) != simdjson::SUCCESS) return InvalidArgument("'key' is not a string");
-                key->assign(text);
-                return OkStatus();
-              }},
-             {"claim_id", text_into("claim_id", kClaimIdBytesMax, &claim.claim_id)},
-             {"fingerprint", text_into("fingerprint", kFingerprintBytesMax, &fingerprint)},
-             {"type", text_into("type", kTypeBytesMax, &claim.type)},
-             {"ttl", duration_into("ttl", kTtlMsMin, INT64_MAX, &claim.ttl_ms)},
-             {"lease", duration_into("lease", kLeaseMsMin, kLeaseMsMax, &claim.lease_ms)},
-             {"wait", duration_into("wait", 0, kWaitMsMax, &wish->wait_ms)},
-             {"on_lease_expiry", [&claim](const element& value) { return ReadOnLeaseExpiry(value, &claim); }},
-             {"labels", [&claim](const element& value) { return ReadLabels(value, &claim.labels); }}});
+  Status status =
+      ReadMembers(body, kNoObject,
+                  {{"scope", text_into("scope", kScopeBytesMax + kKeyBytesMax, scope)},
+                   {"key",
+                    [key](const element& value) {
+                      std::string_view text;
+                      if (value.get(text) != simdjson::SUCCESS) return InvalidArgument("'key' is not a string");
+                      key->assign(text);
+                      return OkStatus();
+                    }},
+                   {"claim_id", text_into("claim_id", kClaimIdBytesMax, &claim.claim_id)},
+                   {"fingerprint", text_into("fingerprint", kFingerprintBytesMax, &fingerprint)},
+                   {"type", text_into("type", kTypeBytesMax, &claim.type)},
+                   {"ttl", duration_into("ttl", kTtlMsMin, INT64_MAX, &claim.ttl_ms)},
+                   {"lease", duration_into("lease", kLeaseMsMin, kLeaseMsMax, &claim.lease_ms)},
+                   {"wait", duration_into("wait", 0, kWaitMsMax, &wish->wait_ms)},
+                   {"on_lease_expiry", [&claim](const element& value) { return ReadOnLeaseExpiry(value, &claim); }},
+                   {"labels", [&claim](const element& value) { return ReadLabels(value, &claim.labels); }}});
   if (!status.ok()) return status;
   claim.hold_unknown = claim.on_lease_expiry == LeaseExpiry::kHold;
   if (!fingerprint.empty()) wish->facts.fingerprint = OpaqueFingerprint(fingerprint);
@@ -255,7 +232,7 @@ ApiAnswer ControlApi::RenewClaim(const Call& call) {
   const Members members{{"lease", [&](const element& value) {
                            return ReadDuration("lease", value, kLeaseMsMin, kLeaseMsMax, &lease_ms);
                          }}};
-  const Status read = call.body.empty() ? OkStatus() : ReadMembers(call.body, members);
+  const Status read = call.body.empty() ? OkStatus() : ReadMembers(call.body, kNoObject, members);
   if (!read.ok()) return Problem(ErrorCode::kBadRequest, read.message());
   const Result<int64_t> until_ms = parts_.gateway->sidecar().Renew(token, lease_ms);
   if (!until_ms.ok()) return ClaimProblem(until_ms.status());
@@ -268,7 +245,7 @@ ApiAnswer ControlApi::ReleaseClaim(const Call& call) {
   Token token{};
   ApiAnswer problem;
   if (!ReadToken(call, &token, &problem)) return problem;
-  const Status read = call.body.empty() ? OkStatus() : ReadMembers(call.body, {});
+  const Status read = call.body.empty() ? OkStatus() : ReadMembers(call.body, kNoObject, {});
   if (!read.ok()) return Problem(ErrorCode::kBadRequest, read.message());
   const Status status = parts_.gateway->sidecar().Release(token);
   return status.ok() ? NoContent() : ClaimProblem(status);

@@ -3,13 +3,16 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/hash.h"
 #include "base/units.h"
+#include "control/members.h"
 #include "control/response_json.h"
 #include "core/key.h"
 #include "gateway/messages.h"
@@ -24,7 +27,18 @@ using simdjson::dom::element;
 
 constexpr size_t kTypeBytesMax = 256;
 constexpr size_t kLabelsMax = 64;
+constexpr std::array<std::string_view, 22> kLineMembers{
+    "attempt",    "body",        "body_base64",        "completed_at", "created",   "created_at", "expires",
+    "expires_at", "fingerprint", "fingerprint_recipe", "headers",      "id",        "key",        "labels",
+    "replays",    "request",     "response",           "scope",        "source_ip", "state",      "status",
+    "type"};
+constexpr std::array<std::string_view, 5> kRequestMembers{"body", "body_base64", "headers", "method", "target"};
+constexpr std::array<std::string_view, 4> kResponseMembers{"body", "body_base64", "headers", "status"};
 constexpr int64_t kSecondsMax = 100'000'000'000;  // larger numbers are milliseconds: this is the year 5138
+
+bool IsOneOf(std::string_view name, std::span<const std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 Status Wrong(std::string_view member, std::string_view what) {
   return InvalidArgument("'" + std::string(member) + "' " + std::string(what));
@@ -190,6 +204,7 @@ class LineReader {
   explicit LineReader(std::string_view scope) : scope_(scope) { record_.state = RecordState::kCompleted; }
 
   Status Take(std::string_view name, const element& value) {
+    if (!IsOneOf(name, kLineMembers)) return UnknownMember(name, kLineMembers);
     if (value.is_null() && name != "key") return OkStatus();  // as good as left out
     if (name == "id") return TakeId(value);
     if (name == "scope") return ReadString(name, value, &scope_);
@@ -209,7 +224,7 @@ class LineReader {
     if (name == "response") return TakeMessage(name, value, false, &response_);
     if (!response_) response_.emplace();
     Status status;
-    if (!response_->Take(name, value, false, &status)) return Wrong(name, "is not a member that is known here");
+    if (!response_->Take(name, value, false, &status)) return UnknownMember(name, kLineMembers);
     return status;
   }
 
@@ -278,7 +293,8 @@ class LineReader {
     for (const auto& [member, part] : object) {
       Status status;
       if (!(*message)->Take(member, part, request, &status))
-        return Wrong(std::string(name) + "." + std::string(member), "is not a member that is known here");
+        return UnknownMember(std::string(name) + "." + std::string(member),
+                             request ? std::span<const std::string_view>(kRequestMembers) : kResponseMembers);
       if (!status.ok()) return status;
     }
     return OkStatus();
@@ -338,7 +354,10 @@ Result<Record> ParseImportLine(std::string_view line, std::string_view default_s
       document.get(object) != simdjson::SUCCESS)
     return InvalidArgument("the line is not one JSON object");
   LineReader reader(default_scope);
+  std::vector<std::string_view> seen;
   for (const auto& [name, value] : object) {
+    if (IsOneOf(name, seen)) return Wrong(name, "is repeated");
+    seen.push_back(name);
     if (Status status = reader.Take(name, value); !status.ok()) return status;
   }
   return reader.Finish(now_ms);

@@ -8,11 +8,14 @@
 #include "control/api_call.h"
 #include "control/import_json.h"
 #include "control/maintenance.h"
+#include "control/members.h"
 
 namespace oncegate::control {
 namespace {
 
 using http::ErrorCode;
+
+constexpr uint64_t kBackupsMax = 1'000'000;
 
 struct BackupWish {
   std::string directory;
@@ -20,23 +23,22 @@ struct BackupWish {
 };
 
 Status ReadBackupWish(std::string_view body, BackupWish* wish) {
-  simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  if (parser.parse(body.data(), body.size()).get(object) != simdjson::SUCCESS)
-    return InvalidArgument(R"(The body is not an object such as {"dir":"/var/backups/oncegate"}.)");
-  for (const auto& [name, value] : object) {
-    std::string_view text;
-    uint64_t number = 0;
-    if (name == "dir" && value.get(text) == simdjson::SUCCESS) {
-      wish->directory = text;
-    } else if (name == "keep" && value.get(number) == simdjson::SUCCESS && number <= 1'000'000) {
-      wish->keep = static_cast<uint32_t>(number);
-    } else if (name == "dir" || name == "keep") {
-      return InvalidArgument("'" + std::string(name) + "' has the wrong type");
-    } else {
-      return InvalidArgument("'" + std::string(name) + "' is not a member that is known here");
-    }
-  }
+  const Members members{{"dir",
+                         [wish](const simdjson::dom::element& value) {
+                           std::string_view text;
+                           if (value.get(text) != simdjson::SUCCESS) return InvalidArgument("'dir' is not a string");
+                           wish->directory = text;
+                           return OkStatus();
+                         }},
+                        {"keep", [wish](const simdjson::dom::element& value) {
+                           uint64_t number = 0;
+                           if (value.get(number) != simdjson::SUCCESS || number > kBackupsMax)
+                             return InvalidArgument("'keep' is not a number from 0 to " + std::to_string(kBackupsMax));
+                           wish->keep = static_cast<uint32_t>(number);
+                           return OkStatus();
+                         }}};
+  const std::string_view what = R"(The body is not an object such as {"dir":"/var/backups/oncegate"}.)";
+  if (Status status = ReadMembers(body, what, members); !status.ok()) return status;
   if (!wish->directory.starts_with('/') || wish->directory.find('\0') != std::string::npos)
     return InvalidArgument("'dir' is the path of a directory on this machine, from '/'");
   return OkStatus();

@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include "control/api_call.h"
+#include "control/members.h"
 #include "control/record_json.h"
 #include "control/response_json.h"
 #include "gateway/messages.h"
@@ -21,23 +22,22 @@ struct Resolution {
 constexpr std::string_view kResolvedJson = R"({"status":200})";
 
 Result<Resolution> ReadResolution(std::string_view body) {
-  simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  if (parser.allocate(body.size(), kJsonDepthMax) != simdjson::SUCCESS ||
-      parser.parse(body.data(), body.size()).get(object) != simdjson::SUCCESS)
-    return InvalidArgument(R"(The body is not an object such as {"as":"completed"}.)");
-  std::string_view as;
+  std::string as;
   std::optional<std::string> response;
-  for (const auto& [name, value] : object) {
-    if (name == "as") {
-      if (value.get(as) != simdjson::SUCCESS || (as != "completed" && as != "released"))
-        return InvalidArgument("'as' is \"completed\" or \"released\"");
-    } else if (name == "response") {
-      response = simdjson::minify(value);
-    } else {
-      return InvalidArgument("'" + std::string(name) + "' is not a member that is known here");
-    }
-  }
+  const Members members{{"as",
+                         [&as](const simdjson::dom::element& value) {
+                           std::string_view text;
+                           if (value.get(text) != simdjson::SUCCESS || (text != "completed" && text != "released"))
+                             return InvalidArgument("'as' is \"completed\" or \"released\"");
+                           as.assign(text);
+                           return OkStatus();
+                         }},
+                        {"response", [&response](const simdjson::dom::element& value) {
+                           response = simdjson::minify(value);
+                           return OkStatus();
+                         }}};
+  const std::string_view what = R"(The body is not an object such as {"as":"completed"}.)";
+  if (Status status = ReadMembers(body, what, members); !status.ok()) return status;
   if (as.empty()) return InvalidArgument("'as' is missing: \"completed\" or \"released\"");
   Resolution resolution{.completed = as == "completed", .response = {}};
   if (response && !resolution.completed) return InvalidArgument("'response' goes with \"completed\" only");

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "control/members.h"
 #include "gateway/messages.h"
 #include "http/chars.h"
 #include "http/head.h"
@@ -50,28 +51,14 @@ struct Outcome {
   std::optional<std::string> body;
   bool body_kept = true;
 
-  Status Take(std::string_view name, const element& value) {
-    if (name == "status") {
-      if (value.get(status) != simdjson::SUCCESS || status < 200 || status > 599)
-        return InvalidArgument("'status' is not the status of an HTTP answer, 200 to 599");
-      return OkStatus();
-    }
-    if (name == "headers") return ReadFields(value, &fields);
-    if (name != "body" && name != "body_base64")
-      return InvalidArgument("'" + std::string(name) + "' is not a member that is known here");
-    if (body) return InvalidArgument("'body' and 'body_base64' exclude each other");
-    // As a replay says it: there was a body, and it was too large to be kept.
-    if (name == "body" && value.is_null()) {
-      body_kept = false;
-      body.emplace();
-      return OkStatus();
-    }
-    std::string_view text;
-    if (value.get(text) != simdjson::SUCCESS) return InvalidArgument("'" + std::string(name) + "' is not a string");
-    body.emplace(text);
-    if (name == "body_base64" && !DecodeBase64(text, &*body))
-      return InvalidArgument("'body_base64' is not base64 with padding");
-    return OkStatus();
+  Status Read(std::string_view json) {
+    const Members members{{"status", [this](const element& value) { return TakeStatus(value); }},
+                          {"headers", [this](const element& value) { return ReadFields(value, &fields); }},
+                          {"body", [this](const element& value) { return TakeBody("body", value); }},
+                          {"body_base64", [this](const element& value) { return TakeBody("body_base64", value); }}};
+    const std::string_view what =
+        R"(an outcome is an object such as {"status":200,"headers":[["Content-Type","a/b"]]})";
+    return ReadMembers(json, what, members);
   }
 
   Result<StoredResponse> Finish() && {
@@ -90,6 +77,28 @@ struct Outcome {
       return InvalidArgument("'headers' make no HTTP answer: " + parser.error().detail);
     // An answer of a status without a body has lost nothing.
     return ResponseToStore(head, content, body_kept || bodiless);
+  }
+
+ private:
+  Status TakeStatus(const element& value) {
+    if (value.get(status) != simdjson::SUCCESS || status < 200 || status > 599)
+      return InvalidArgument("'status' is not the status of an HTTP answer, 200 to 599");
+    return OkStatus();
+  }
+  Status TakeBody(std::string_view name, const element& value) {
+    if (body) return InvalidArgument("'body' and 'body_base64' exclude each other");
+    // As a replay says it: there was a body, and it was too large to be kept.
+    if (name == "body" && value.is_null()) {
+      body_kept = false;
+      body.emplace();
+      return OkStatus();
+    }
+    std::string_view text;
+    if (value.get(text) != simdjson::SUCCESS) return InvalidArgument("'" + std::string(name) + "' is not a string");
+    body.emplace(text);
+    if (name == "body_base64" && !DecodeBase64(text, &*body))
+      return InvalidArgument("'body_base64' is not base64 with padding");
+    return OkStatus();
   }
 };
 
@@ -111,15 +120,8 @@ bool DecodeBase64(std::string_view text, std::string* bytes) {
 }
 
 Result<StoredResponse> ParseResponseJson(std::string_view json) {
-  simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  if (parser.allocate(json.size(), kJsonDepthMax) != simdjson::SUCCESS ||
-      parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS)
-    return InvalidArgument(R"(an outcome is an object such as {"status":200,"headers":[["Content-Type","a/b"]]})");
   Outcome outcome;
-  for (const auto& [name, value] : object) {
-    if (Status status = outcome.Take(name, value); !status.ok()) return status;
-  }
+  if (Status status = outcome.Read(json); !status.ok()) return status;
   return std::move(outcome).Finish();
 }
 

@@ -9,9 +9,6 @@
 
 namespace oncegate::control {
 
-// How deep the objects and lists of a request's body may be nested; no operation needs more than four levels.
-inline constexpr size_t kJsonDepthMax = 16;
-
 // RFC 4648 section 4, with padding. False, and `*bytes` undefined, for anything else.
 bool DecodeBase64(std::string_view text, std::string* bytes);
 

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -22,8 +24,15 @@ namespace fs = std::filesystem;
 // Says that a directory is one for backups, and is locked while one is written.
 constexpr const char* kMarkName = "oncegate-backups";
 
+// Whether it is the path that is wrong, so that whoever named it can do better.
+bool IsOfThePath(int error) {
+  constexpr std::array kErrors{ENOTDIR, ENOENT, EISDIR, EACCES, EPERM, EROFS, ENAMETOOLONG, ELOOP};
+  return std::find(kErrors.begin(), kErrors.end(), error) != kErrors.end();
+}
+
 Status FromErrno(int error, const std::string& message) {
   const std::string text = message + ": " + std::strerror(error);
+  if (IsOfThePath(error)) return InvalidArgument(text);
   return error == ENOSPC || error == EDQUOT ? NoSpace(text) : Unavailable(text);
 }
 

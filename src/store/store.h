@@ -94,7 +94,8 @@ class Store {
 
   // Copies everything as it is at one moment into a directory for backups (created if absent), while calls go on. What
   // an earlier backup there has already is not copied again. With `keep` above 0 only so many newest ones remain.
-  // InvalidArgument for a directory that holds something else or lies in the store; Conflict while another is made.
+  // InvalidArgument for a directory that holds something else, lies in the store, or cannot be one; Conflict while
+  // another is made.
   virtual Result<BackupReport> Backup(const std::string& directory, uint32_t keep) = 0;
 
   // Reads everything and compares records, indexes and bodies with each other, both ways. OK if it could be read;

@@ -184,7 +184,9 @@ TEST_F(BackupTest, GoesNowhereElse) {
       {options_.directory, StatusCode::kInvalidArgument, "in the store itself"},
       {options_.directory + "/../data/x", StatusCode::kInvalidArgument, "in the store itself"},
       {root_ + "/absent/x", StatusCode::kInvalidArgument, "does not exist"},
-      {root_ + "/file", StatusCode::kUnavailable, "cannot read"},
+      {root_ + "/file", StatusCode::kInvalidArgument, "cannot read"},
+      {root_ + "/file/x", StatusCode::kInvalidArgument, "cannot create"},
+      {"/dev/null/x", StatusCode::kInvalidArgument, "cannot create"},
   };
   for (const auto& row : rows) {
     const Status status = store_->Backup(row.directory, 0).status();
