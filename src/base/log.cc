@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 4> kLevelNames{"debug", "info", "warn", "
 constexpr auto kEvents = static_cast<size_t>(LogEvent::kCount);
 constexpr std::array<std::string_view, kEvents> kEventNames{
     "cache_hit", "key_new",  "cleanup_completed", "error",    "unknown_held", "released",    "started", "draining",
-    "stopped",   "reloaded", "backup_completed",  "imported", "resolved",     "redelivered", "warning"};
+    "stopped",   "reloaded", "backup_completed",  "imported", "resolved",     "redelivered", "shadow",  "warning"};
 
 bool NeedsQuotes(std::string_view text) {
   if (text.empty()) return true;

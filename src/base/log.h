@@ -28,6 +28,7 @@ enum class LogEvent {
   kImported,
   kResolved,
   kRedelivered,
+  kShadow,
   kWarning,
   kCount,
 };

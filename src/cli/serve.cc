@@ -73,7 +73,7 @@ void Announce(const ServeOptions& options, const Server& server, const Console& 
              {{"version", Version()},
               {"upstream", options.upstream ? std::string_view(options.upstream->authority) : "none"},
               {"data_dir", options.store.directory},
-              {"dedupe", options.route.dedupe ? "on" : "off"}});
+              {"dedupe", DedupeName(options.route.dedupe)}});
 }
 
 // Returns when the process is to end. Signals are taken here and nowhere else: all threads have them blocked.

@@ -191,8 +191,12 @@ const ServeFlag kServeFlags[] = {
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<Mode>(v[0], {{"webhook", Mode::kWebhook}, {"api", Mode::kApi}}, &o.mode);
      }},
-    {"dedupe", kPolicies, "on|off", "on", "off: a pure proxy", false, true,
-     [](const Values& v, ServeOptions& o) { return ReadOnOff(v[0], &o.route.dedupe); }},
+    {"dedupe", kPolicies, "on|off|shadow", "on", "off: a pure proxy; shadow: decide and count, change no answer", false,
+     true,
+     [](const Values& v, ServeOptions& o) {
+       return ReadChoice<Dedupe>(v[0], {{"on", Dedupe::kOn}, {"off", Dedupe::kOff}, {"shadow", Dedupe::kShadow}},
+                                 &o.route.dedupe);
+     }},
     {"ttl", kPolicies, "DURATION", "24h", "How long a key is remembered, from completion", false, true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, 3650 * kDay, &o.route.ttl_ms); }},
     {"on-missing-key", kPolicies, "pass|reject|hash", "pass",

@@ -106,7 +106,7 @@ void Server::Reload(const ServeOptions& fresh) {
   ReloadTls(fresh);
   options_.drain_timeout_ms = fresh.drain_timeout_ms;
   logger_.Log(LogLevel::kInfo, LogEvent::kReloaded, "configuration reloaded",
-              {{"dedupe", fresh.route.dedupe ? "on" : "off"}});
+              {{"dedupe", DedupeName(fresh.route.dedupe)}});
 }
 
 void Server::WarnOfRestarts(const ServeOptions& fresh) {

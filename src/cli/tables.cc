@@ -146,15 +146,20 @@ Result<std::string> RecordText(const std::string& json) {
 namespace {
 
 // Counters that are not zero: most never are anything else.
-void AppendRequests(const element& stats, std::vector<Row>* rows) {
-  object requests;
-  if (stats["requests"].get(requests) != simdjson::SUCCESS) return;
-  for (const auto request : requests) {
+bool AppendCounts(const element& stats, std::string_view name, std::vector<Row>* rows) {
+  object counts;
+  if (stats[name].get(counts) != simdjson::SUCCESS) return false;
+  for (const auto one : counts) {
     uint64_t count = 0;
-    if (request.value.get(count) == simdjson::SUCCESS && count > 0)
-      rows->push_back({"requests " + Printable(request.key), std::to_string(count)});
+    if (one.value.get(count) == simdjson::SUCCESS && count > 0)
+      rows->push_back({std::string(name) + " " + Printable(one.key), std::to_string(count)});
   }
-  rows->push_back({"hit rate", Text(stats, "/hit_rate")});
+  return true;
+}
+
+void AppendRequests(const element& stats, std::vector<Row>* rows) {
+  if (AppendCounts(stats, "requests", rows)) rows->push_back({"hit rate", Text(stats, "/hit_rate")});
+  AppendCounts(stats, "shadow", rows);
 }
 
 std::string TypesText(const element& stats) {

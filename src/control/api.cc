@@ -199,6 +199,7 @@ ApiAnswer ControlApi::GetStats(const Call&) {
   if (parts_.running) {
     process = ProcessStats{.uptime_seconds = (parts_.clock.SteadyMs() - started_ms_) / 1000,
                            .counters = parts_.gateway == nullptr ? nullptr : &parts_.gateway->counters()};
+    if (parts_.gateway != nullptr) process->shadow = parts_.gateway->shadow().Totals();
   }
   JsonWriter json;
   WriteStats(*stats, parts_.store.Cleanups(), parts_.store.Restored(), process, &json);

@@ -68,6 +68,13 @@ void WriteRequests(const OutcomeCounters* counters, JsonWriter* json) {
   json->EndObject();
 }
 
+void WriteShadow(const ShadowCounters::Counts& counts, JsonWriter* json) {
+  json->BeginObject();
+  for (size_t i = 0; i < counts.size(); ++i)
+    json->Name(ShadowDecisionName(static_cast<ShadowDecision>(i))).Uint(counts[i]);
+  json->EndObject();
+}
+
 void WriteHitRate(const OutcomeCounters* counters, JsonWriter* json) {
   const uint64_t replayed = counters == nullptr ? 0 : counters->Total(Outcome::kReplayed);
   const uint64_t answered = replayed + (counters == nullptr ? 0 : counters->Total(Outcome::kExecuted));
@@ -176,6 +183,8 @@ void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const st
     json->Name("until").TimeOrNull(restored->until_ms, kNever).EndObject();
   }
   json->Name("exact").Bool(stats.exact);
+  json->Name("shadow");
+  process ? WriteShadow(process->shadow, json) : static_cast<void>(json->Null());
   json->EndObject();
 }
 

@@ -6,6 +6,7 @@
 #include "control/json_writer.h"
 #include "core/record.h"
 #include "gateway/outcome.h"
+#include "gateway/shadow.h"
 #include "store/store.h"
 
 namespace oncegate::control {
@@ -31,6 +32,7 @@ bool IsShownField(std::string_view name);
 struct ProcessStats {
   int64_t uptime_seconds = 0;
   const OutcomeCounters* counters = nullptr;  // null: no gateway runs, all are 0
+  ShadowCounters::Counts shadow{};
 };
 
 // GET /v1/stats. No `process`: nothing runs, the store is looked at from outside; what only a process knows is null.

@@ -52,4 +52,16 @@ StatusSet StatusSet::DefaultFinal(Mode mode) {
   return set;
 }
 
+std::string_view DedupeName(Dedupe dedupe) {
+  switch (dedupe) {
+    case Dedupe::kOn:
+      return "on";
+    case Dedupe::kOff:
+      return "off";
+    case Dedupe::kShadow:
+      return "shadow";
+  }
+  return "on";
+}
+
 }  // namespace oncegate

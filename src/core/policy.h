@@ -17,6 +17,11 @@ enum class UnknownPolicy : uint8_t { kHold, kRelease };
 enum class MissingKeyPolicy : uint8_t { kPass, kReject, kHash };
 enum class StoreErrorPolicy : uint8_t { kReject, kForward };
 enum class Mode : uint8_t { kWebhook, kApi };
+// Off: a pure proxy. Shadow: decide and count, change no answer.
+enum class Dedupe : uint8_t { kOn, kOff, kShadow };
+
+// "on", "off", "shadow".
+std::string_view DedupeName(Dedupe dedupe);
 
 // A set of HTTP statuses, 100 to 599.
 class StatusSet {

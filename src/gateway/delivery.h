@@ -24,6 +24,7 @@ class Delivery final : public Waiter {
     kUnkeyed,      // no key, and the policy is to forward all the same
     kExecute,      // claim, forward, remember
     kRedeliver,    // the same again, by an operator's hand
+    kShadow,       // forward as a pure proxy, then remember what it would have left
     kUnprotected,  // the store cannot answer, and the policy is to forward all the same
   };
 
@@ -60,5 +61,12 @@ class Delivery final : public Waiter {
   bool force = false;                    // kRedeliver: also what is completed
   std::optional<Redelivery> redelivery;  // kRedeliver, once claimed
 };
+
+// Answers to requests that are not remembered are gathered up to here, so that a small one goes out in one piece.
+inline constexpr int64_t kPassedKeepBytesMax = 64 * 1024;
+
+// What an application's answer means for the key.
+enum class Verdict : uint8_t { kFinal, kRelease, kUnknown };
+Verdict Judge(const Route& route, const http::ResponseHead& head);
 
 }  // namespace oncegate

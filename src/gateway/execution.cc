@@ -13,18 +13,6 @@ namespace {
 
 using http::ErrorCode;
 
-// Answers to requests that are not remembered are gathered up to here, so that a small one goes out in one piece.
-constexpr int64_t kPassedKeepBytesMax = 64 * 1024;
-
-enum class Verdict : uint8_t { kFinal, kRelease, kUnknown };
-
-Verdict Judge(const Route& route, const http::ResponseHead& head) {
-  const auto store = head.fields.Find(kStoreField);
-  if (store && http::EqualsIgnoreCase(*store, "no")) return Verdict::kRelease;
-  if (route.unknown_status.Contains(head.status)) return Verdict::kUnknown;
-  return route.final_status.Contains(head.status) ? Verdict::kFinal : Verdict::kRelease;
-}
-
 ErrorCode ErrorOf(ForwardEnd end) {
   switch (end) {
     case ForwardEnd::kNotSent:
@@ -48,6 +36,13 @@ std::string PublicDetail(ErrorCode code) {
 
 }  // namespace
 
+Verdict Judge(const Route& route, const http::ResponseHead& head) {
+  const auto store = head.fields.Find(kStoreField);
+  if (store && http::EqualsIgnoreCase(*store, "no")) return Verdict::kRelease;
+  if (route.unknown_status.Contains(head.status)) return Verdict::kUnknown;
+  return route.final_status.Contains(head.status) ? Verdict::kFinal : Verdict::kRelease;
+}
+
 void Gateway::Run(DeliveryPtr delivery) {
   switch (delivery->plan) {
     case Delivery::Plan::kIdentify:
@@ -55,6 +50,8 @@ void Gateway::Run(DeliveryPtr delivery) {
     case Delivery::Plan::kPass:
     case Delivery::Plan::kUnkeyed:
       return Pass(*delivery);
+    case Delivery::Plan::kShadow:
+      return ExecuteInShadow(*delivery);
     case Delivery::Plan::kExecute:
     case Delivery::Plan::kRedeliver:
     case Delivery::Plan::kUnprotected:
@@ -64,25 +61,33 @@ void Gateway::Run(DeliveryPtr delivery) {
 
 void Gateway::Pass(Delivery& delivery) {
   const Outcome outcome = delivery.plan == Delivery::Plan::kUnkeyed ? Outcome::kUnkeyed : Outcome::kPassed;
-  const InboundRequest& request = delivery.request;
-  ResponseCollector collector({.request_method = request.head.method,
+  ResponseCollector collector({.request_method = delivery.request.head.method,
                                .outcome = outcome,
                                .keep_bytes_max = kPassedKeepBytesMax,
                                .keyed = false},
                               *delivery.channel, memory_);
+  (void)ForwardPassed(delivery, collector, outcome);
+}
+
+// As a pure proxy, up to the client's answer.
+ForwardResult Gateway::ForwardPassed(Delivery& delivery, ResponseCollector& collector, Outcome outcome) {
+  const InboundRequest& request = delivery.request;
   const Route& route = *delivery.route;
-  const ForwardResult result = UpstreamOf(route).Forward({.method = request.head.method,
-                                                          .head = OutboundHead(route, request, nullptr),
-                                                          .body = request.body,
-                                                          .total_timeout_ms = 0,
-                                                          .idle_timeout_ms = route.upstream_timeout_ms},
-                                                         collector);
+  ForwardResult result = UpstreamOf(route).Forward({.method = request.head.method,
+                                                    .head = OutboundHead(route, request, nullptr),
+                                                    .body = request.body,
+                                                    .total_timeout_ms = 0,
+                                                    .idle_timeout_ms = route.upstream_timeout_ms},
+                                                   collector);
   if (result.end == ForwardEnd::kAnswered) {
     counters_.Add(outcome);
-    return collector.Finish();
+    collector.Finish();
+  } else if (result.end == ForwardEnd::kStopped) {
+    counters_.Add(outcome);  // the client left in the middle of it
+  } else {
+    AnswerForwardError(delivery, result, collector);
   }
-  if (result.end == ForwardEnd::kStopped) return counters_.Add(outcome);  // the client left in the middle of it
-  AnswerForwardError(delivery, result, collector);
+  return result;
 }
 
 void Gateway::Execute(Delivery& delivery) {
@@ -110,19 +115,23 @@ void Gateway::Execute(Delivery& delivery) {
   Settle(delivery, result, collector);
 }
 
+ClaimRequest Gateway::ClaimOf(const Delivery& delivery) {
+  const Route& route = *delivery.route;
+  return {.key = delivery.key,
+          .type = delivery.type,
+          .ttl_ms = route.ttl_ms,
+          .hold_unknown = route.on_unknown == UnknownPolicy::kHold,
+          .source_ip = delivery.request.client_ip,
+          .labels = delivery.labels,
+          .request = RequestToStore(route, delivery.request),
+          .request_body_needed_ms = route.upstream_timeout_ms + route.ttl_ms,
+          .acts_on_failure = route.on_store_error == StoreErrorPolicy::kForward};
+}
+
 // False: the claim was not made, and the client has its answer.
 bool Gateway::ClaimKey(Delivery& delivery) {
   const Route& route = *delivery.route;
-  ClaimRequest claim{.key = delivery.key,
-                     .type = delivery.type,
-                     .ttl_ms = route.ttl_ms,
-                     .hold_unknown = route.on_unknown == UnknownPolicy::kHold,
-                     .source_ip = delivery.request.client_ip,
-                     .labels = delivery.labels,
-                     .request = RequestToStore(route, delivery.request),
-                     .request_body_needed_ms = route.upstream_timeout_ms + route.ttl_ms,
-                     .acts_on_failure = route.on_store_error == StoreErrorPolicy::kForward};
-  Result<ClaimResult> result = store_.Claim(claim, delivery.facts);
+  Result<ClaimResult> result = store_.Claim(ClaimOf(delivery), delivery.facts);
   if (!result.ok()) {
     LogStoreError(delivery, result.status());
     if (MayFailOpen(route, result.status())) return true;

@@ -121,13 +121,17 @@ void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> chann
   const std::string& method = delivery->request.head.method;
   const bool own_method = IsOneOf(method, delivery->route->methods);
   const bool provider = delivery->route->provider != nullptr;
-  if (!plain || (provider && !IsPlainPath(delivery->request.head.target)))
-    return Refuse(*delivery, ErrorCode::kBadRequest, "The path can be read in more than one way.");
+  const Dedupe dedupe = delivery->route->dedupe;
+  const bool plain_path = plain && (!provider || IsPlainPath(delivery->request.head.target));
+  const bool served = !provider || own_method || method == "GET" || method == "HEAD" || method == "OPTIONS";
+  // Where no route is known nobody knows whether it is in shadow, nor where to forward to.
+  if (dedupe == Dedupe::kShadow && !nowhere && (!plain_path || !served))
+    return PassInShadow(std::move(delivery), ShadowDecision::kRefuse, plain_path ? "its method" : "its path");
+  if (!plain_path) return Refuse(*delivery, ErrorCode::kBadRequest, "The path can be read in more than one way.");
   if (nowhere) return Refuse(*delivery, ErrorCode::kNotFound, "There is no route for this path.");
-  if (provider && !own_method && method != "GET" && method != "HEAD" && method != "OPTIONS")
-    return Refuse(*delivery, ErrorCode::kNotFound, "There is nothing here for this method.");
+  if (!served) return Refuse(*delivery, ErrorCode::kNotFound, "There is nothing here for this method.");
   // Signatures are checked even while nothing is de-duplicated: the application counts on it.
-  if (!own_method || (!delivery->route->dedupe && !provider)) return Enqueue(std::move(delivery));
+  if (!own_method || (dedupe == Dedupe::kOff && !provider)) return Enqueue(std::move(delivery));
   // Reading a large body takes a while: the loop's other connections should not wait for it.
   if (delivery->request.body.size() > kBodyBytesOnLoopMax) {
     delivery->plan = Delivery::Plan::kIdentify;
@@ -141,13 +145,22 @@ bool Gateway::CheckRequest(DeliveryPtr& delivery, std::string* key) {
   Delivery& d = *delivery;
   const ProviderRoute& provider = *d.route->provider;
   ProviderFindings findings = Inspect(provider, d.request, clock_.WallMs());
+  const bool shadow = d.route->dedupe == Dedupe::kShadow;
+  if (!findings.verdict.valid() && shadow) {
+    PassInShadow(std::move(delivery), ShadowDecision::kSignature, SignatureReasonName(findings.verdict.reason));
+    return false;
+  }
   if (!findings.verdict.valid()) {
     RefuseSignature(d, findings.verdict);
     return false;
   }
-  if (findings.handshake || !d.route->dedupe) {
+  if (findings.handshake || d.route->dedupe == Dedupe::kOff) {
     d.plan = Delivery::Plan::kPass;
     Enqueue(std::move(delivery));
+    return false;
+  }
+  if (!findings.key.ok() && shadow) {
+    PassInShadow(std::move(delivery), ShadowDecision::kInvalidKey, findings.key.status().message());
     return false;
   }
   if (!findings.key.ok()) {
@@ -178,9 +191,14 @@ void Gateway::FindIdentity(DeliveryPtr delivery) {
   std::string provider_key;
   if (d.route->provider != nullptr && !CheckRequest(delivery, &provider_key)) return;
   Result<Identity> identity = Identify(*d.route, d.request);
+  const bool shadow = d.route->dedupe == Dedupe::kShadow;
+  if (!identity.ok() && shadow)
+    return PassInShadow(std::move(delivery), ShadowDecision::kInvalidKey, identity.status().message());
   if (!identity.ok()) return Refuse(d, ErrorCode::kInvalidKey, identity.status().message());
   if (identity->key.empty()) identity->key = std::move(provider_key);
   if (identity->key.empty()) {
+    if (shadow && d.route->on_missing_key != MissingKeyPolicy::kHash)
+      return PassInShadow(std::move(delivery), ShadowDecision::kMissingKey);
     switch (d.route->on_missing_key) {
       case MissingKeyPolicy::kPass:
         d.plan = Delivery::Plan::kUnkeyed;
@@ -202,6 +220,7 @@ void Gateway::FindIdentity(DeliveryPtr delivery) {
       .on_mismatch = d.route->on_mismatch,
       .on_unknown = d.route->on_unknown,
   };
+  if (shadow) return DecideInShadow(std::move(delivery));
   const bool waits = d.route->on_in_flight == InFlightPolicy::kWait;
   d.wait_until_ms = d.request.arrived_ms + (waits ? d.route->in_flight_wait_ms : 0);
   LookUp(std::move(delivery));

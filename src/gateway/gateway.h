@@ -17,6 +17,7 @@
 #include "gateway/in_flight_table.h"
 #include "gateway/outcome.h"
 #include "gateway/route_table.h"
+#include "gateway/shadow.h"
 #include "gateway/sidecar.h"
 #include "gateway/worker_pool.h"
 #include "store/store.h"
@@ -91,6 +92,8 @@ class Gateway {
   [[nodiscard]] bool IsExecuting(const ScopedKey& key) const { return table_.Holds(key); }
 
   [[nodiscard]] const OutcomeCounters& counters() const { return counters_; }
+  // What would have become of requests while --dedupe shadow was in force.
+  [[nodiscard]] const ShadowCounters& shadow() const { return shadow_; }
   // Requests that were refused for their signature.
   [[nodiscard]] uint64_t SignatureFailures(SignatureReason reason) const {
     return signature_failures_[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
@@ -121,8 +124,19 @@ class Gateway {
   void Execute(Delivery& delivery);
   bool ClaimKey(Delivery& delivery);
   bool ClaimAgain(Delivery& delivery);
+  ForwardResult ForwardPassed(Delivery& delivery, ResponseCollector& collector, Outcome outcome);
+  static ClaimRequest ClaimOf(const Delivery& delivery);
   void Settle(Delivery& delivery, const ForwardResult& result, ResponseCollector& collector);
   void SettleAnswered(Delivery& delivery, ResponseCollector& collector);
+
+  // The same life in shadow mode.
+  void PassInShadow(DeliveryPtr delivery, ShadowDecision decision, std::string_view reason = {});
+  void DecideInShadow(DeliveryPtr delivery);
+  Result<Decision> DecideNow(const Delivery& delivery);
+  Result<ShadowDecision> Foresee(Delivery& delivery);
+  void ExecuteInShadow(Delivery& delivery);
+  Ending RememberInShadow(Delivery& delivery, const ForwardResult& result, ResponseCollector& collector);
+  void CountShadow(const Delivery& delivery, ShadowDecision decision, std::string_view reason = {});
 
   void Resume(DeliveryPtr delivery, WakeReason reason);
   [[nodiscard]] bool MayFailOpen(const Route& route, const Status& status) const;
@@ -152,6 +166,7 @@ class Gateway {
   std::atomic<uint64_t> routes_version_{0};   // unique in the process; changes with routes_
 
   OutcomeCounters counters_;
+  ShadowCounters shadow_;
   std::array<std::atomic<uint64_t>, static_cast<size_t>(SignatureReason::kCount)> signature_failures_{};
   std::atomic<size_t> in_flight_{0};
   std::atomic<bool> draining_{false};

@@ -7,7 +7,7 @@
 namespace oncegate {
 
 ResponseCollector::ResponseCollector(const Plan& plan, ReplyChannel& channel, ByteBudget& budget)
-    : plan_(plan), channel_(channel), memory_(budget) {}
+    : plan_(plan), channel_(channel), memory_(budget), copy_memory_(budget), has_copy_(plan.copy_bytes_max > 0) {}
 
 bool ResponseCollector::OnHead(http::ResponseHead head) {
   head_ = std::move(head);
@@ -20,7 +20,20 @@ bool ResponseCollector::OnHead(http::ResponseHead head) {
   return true;
 }
 
+void ResponseCollector::Copy(std::string_view data) {
+  if (!has_copy_) return;
+  const auto size = static_cast<int64_t>(copy_.size() + data.size());
+  has_copy_ = size <= plan_.copy_bytes_max && copy_memory_.GrowTo(size);
+  if (has_copy_) {
+    copy_.append(data);
+  } else {
+    copy_ = {};
+    copy_memory_.Clear();
+  }
+}
+
 bool ResponseCollector::OnBody(std::string_view data) {
+  Copy(data);
   if (!flowing_) {
     const auto size = static_cast<int64_t>(kept_.size() + data.size());
     if (size <= plan_.keep_bytes_max && Reserve(size)) {

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/byte_budget.h"
 #include "gateway/exchange.h"
@@ -22,6 +24,8 @@ class ResponseCollector final : public ResponseReceiver {
     // Keyed: the last bytes of an answer that flows are held back until Finish, so that the client does not have a
     // whole answer before it is remembered; and a client that goes away does not stop the reading.
     bool keyed = false;
+    // A second copy of the body is made for TakeCopy, if it has no more bytes than this and they fit into the budget.
+    int64_t copy_bytes_max = 0;
   };
 
   ResponseCollector(const Plan& plan, ReplyChannel& channel, ByteBudget& budget);
@@ -36,12 +40,17 @@ class ResponseCollector final : public ResponseReceiver {
   // The whole body. REQUIRES: answered and not flowing().
   [[nodiscard]] const std::string& body() const { return kept_; }
 
+  // Whether TakeCopy gives the whole body. REQUIRES: answered.
+  [[nodiscard]] bool has_copy() const { return has_copy_; }
+  std::string TakeCopy() { return std::move(copy_); }
+
   // Gives the client the rest: the whole answer, or what was held back of one that flowed. REQUIRES: answered.
   void Finish();
 
  private:
   bool Flow();
   bool Reserve(int64_t bytes);
+  void Copy(std::string_view data);
   bool WriteKept();
   [[nodiscard]] ReplyChannel::Pace pace() const {
     return plan_.keyed ? ReplyChannel::Pace::kApplication : ReplyChannel::Pace::kClient;
@@ -53,6 +62,9 @@ class ResponseCollector final : public ResponseReceiver {
   BudgetShare memory_;
   std::optional<http::ResponseHead> head_;
   std::string kept_;  // the body so far, or the piece that is held back
+  BudgetShare copy_memory_;
+  std::string copy_;
+  bool has_copy_;
   bool flowing_ = false;
   bool client_lost_ = false;
 };

@@ -26,7 +26,7 @@ struct Route {
   std::string scope = "default";
   bool shared_scope = false;  // another route may have the same
   std::string scope_header;   // empty: the scope is `scope` alone
-  bool dedupe = true;         // false: a pure proxy
+  Dedupe dedupe = Dedupe::kOn;
 
   std::vector<std::string> key_headers{"X-Idempotency-Key", "Idempotency-Key"};
   std::vector<JsonPointer> key_pointers;

@@ -95,7 +95,7 @@ TEST(AppTest, WrongUseEndsWithOneLineAndExitCode2) {
       {{"serve", "--ttl"}, "oncegate: --ttl: needs one value; see 'oncegate serve --help'\n"},
       {{"serve", "--ttl", "x"}, "oncegate: --ttl: 'x' is not a duration such as 500ms, 30s, 5m, 24h or 7d\n"},
       {{"serve", "--ttl=1s", "--ttl=2s"}, "oncegate: --ttl: given twice\n"},
-      {{"serve", "--dedupe", "shadow"}, "oncegate: --dedupe: 'shadow' is not on or off\n"},
+      {{"serve", "--dedupe", "maybe"}, "oncegate: --dedupe: 'maybe' is not on, off or shadow\n"},
       {{"serve", "--control-listen", "0.0.0.0:0"},
        "oncegate: --control-listen: '0.0.0.0' needs --control-token-file; only a loopback address such as 127.0.0.1 "
        "does not\n"},

@@ -50,7 +50,7 @@ TEST(ServeFlagsTest, DefaultsAreThoseOfTheContract) {
   EXPECT_EQ(o.store.cache_bytes, 128 << 20);
   EXPECT_EQ(o.store.memtable_bytes, 64 << 20);
   EXPECT_EQ(o.route.scope, "default");
-  EXPECT_TRUE(o.route.dedupe);
+  EXPECT_EQ(o.route.dedupe, Dedupe::kOn);
   EXPECT_EQ(o.route.key_headers, (std::vector<std::string>{"X-Idempotency-Key", "Idempotency-Key"}));
   EXPECT_EQ(o.route.methods, (std::vector<std::string>{"POST", "PATCH"}));
   EXPECT_EQ(o.route.type, "webhook");
@@ -132,7 +132,7 @@ TEST(ServeFlagsTest, BadValuesAreNamedWithWhatWouldBeRight) {
       {"label", "a b=/id", "is not NAME=POINTER"},
       {"label", "id=id", "'id'"},
       {"mode", "proxy", "'proxy' is not webhook or api"},
-      {"dedupe", "shadow", "'shadow' is not on or off"},
+      {"dedupe", "maybe", "'maybe' is not on, off or shadow"},
       {"ttl", "24", "'24' " + duration},
       {"ttl", "-1s", "'-1s' " + duration},
       {"ttl", "0s", "'0s' is not within 1ms and 3650d"},

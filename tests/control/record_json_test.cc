@@ -134,7 +134,12 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
                                .removed_total = 5,
                                .bytes_reclaimed_total = 50,
                                .last_error = "disk"};
-  WriteStats(stats, cleanups, std::nullopt, ProcessStats{.uptime_seconds = 7, .counters = &counters}, &json);
+  ShadowCounters shadow;
+  shadow.Add("a", ShadowDecision::kReplay);
+  shadow.Add("b", ShadowDecision::kReplay);
+  shadow.Add("b", ShadowDecision::kMissingKey);
+  WriteStats(stats, cleanups, std::nullopt,
+             ProcessStats{.uptime_seconds = 7, .counters = &counters, .shadow = shadow.Totals()}, &json);
   EXPECT_EQ(json.text(),
             R"({"now":"2026-11-23T21:23:59.123Z","uptime_seconds":7,)"
             R"("records":{"active":6,"expired":1,"in_progress":2,"completed":3,"unknown":1},)"
@@ -148,7 +153,10 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
             R"("upstream_timeout":0},"hit_rate":0.75,)"
             R"("cleanup":{"last_run_at":"2026-11-23T21:23:59.000Z","runs":2,"removed_total":5,)"
             R"("bytes_reclaimed_total":50,"last_error":"disk"},)"
-            R"("store":{"disk_bytes":10,"wal_bytes":11,"memory_bytes":12},"exact":true})");
+            R"("store":{"disk_bytes":10,"wal_bytes":11,"memory_bytes":12},"exact":true,)"
+            R"("shadow":{"would_execute":0,"would_replay":2,"would_wait":0,"would_reject_in_flight":0,)"
+            R"("would_reject_mismatch":0,"would_reject_unknown":0,"would_refuse":0,"missing_key":1,"invalid_key":0,)"
+            R"("signature_failure":0,"store_error":0}})");
 }
 
 TEST(StatsJsonTest, ShowsNullForRatesOfNothingAndForWhatOnlyAProcessKnows) {
@@ -160,6 +168,7 @@ TEST(StatsJsonTest, ShowsNullForRatesOfNothingAndForWhatOnlyAProcessKnows) {
   WriteStats({}, {}, std::nullopt, std::nullopt, &still);
   EXPECT_NE(still.text().find(R"("uptime_seconds":null,)"), std::string::npos) << still.text();
   EXPECT_NE(still.text().find(R"("requests":null,"hit_rate":null,)"), std::string::npos) << still.text();
+  EXPECT_NE(still.text().find(R"("shadow":null})"), std::string::npos) << still.text();
 }
 
 }  // namespace

@@ -299,7 +299,7 @@ TEST_F(GatewayTest, KeysTypesAndLabelsComeFromTheBody) {
 }
 
 TEST_F(GatewayTest, WithDedupeOffItIsAProxy) {
-  Start({.dedupe = false});
+  Start({.dedupe = Dedupe::kOff});
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 passed");
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 passed");
   EXPECT_EQ(store_.claims, 0);

@@ -91,7 +91,7 @@ TEST_F(ProviderGatewayTest, ForgeriesAreCountedByReasonAndReserveNothing) {
 
 TEST_F(ProviderGatewayTest, WithoutDedupeSignaturesStillCount) {
   Route route = RouteOf("github");
-  route.dedupe = false;
+  route.dedupe = Dedupe::kOff;
   Start(route);
   EXPECT_EQ(Verdict(SendDelivery(Github("id-1")).Get()), "200 passed");
   EXPECT_EQ(Verdict(SendDelivery(Github("id-1")).Get()), "200 passed");

@@ -17,6 +17,11 @@ class Application(http.server.BaseHTTPRequestHandler):
     executions = {}
     lock = threading.Lock()
 
+    @staticmethod
+    def total():
+        with Application.lock:
+            return sum(Application.executions.values())
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         key = self.headers.get("Oncegate-Key", "")
@@ -107,12 +112,17 @@ class Client:
 class Served:
     """`oncegate serve` on free ports with a store of its own; ended when the block is left."""
 
-    def __init__(self, binary, *flags):
+    def __init__(self, binary, *flags, configuration=""):
         self.binary = binary
-        self.flags = flags
+        self.flags = flags  # FOLDER in them becomes the server's own folder, which also holds oncegate.toml
+        self.configuration = configuration
+
+    def configure(self, text):
+        (self.folder / "oncegate.toml").write_text(text, encoding="utf-8")
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="oncegate-test-"))
+        self.configure(self.configuration)
         Application.executions = {}
         self.application = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Application)
         self.application.daemon_threads = True
