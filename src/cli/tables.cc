@@ -119,8 +119,9 @@ Result<std::string> RecordText(const std::string& json) {
   element record;
   if (parser.parse(json).get(record) != simdjson::SUCCESS || Text(record, "/key") == "-") return Unexpected();
   std::vector<Row> rows;
-  for (const std::string_view name : {"key", "scope", "id", "type", "state", "attempt", "replays", "created_at",
-                                      "completed_at", "expires_at", "source_ip", "fingerprint"}) {
+  for (const std::string_view name :
+       {"key", "scope", "id", "type", "state", "attempt", "replays", "first_replay_at", "last_replay_at", "created_at",
+        "completed_at", "expires_at", "source_ip", "fingerprint"}) {
     rows.push_back({std::string(name), Text(record, "/" + std::string(name))});
   }
   object labels;
@@ -132,6 +133,12 @@ Result<std::string> RecordText(const std::string& json) {
     }
   }
   std::string out = Aligned(rows);
+  if (array history; record["history"].get(history) == simdjson::SUCCESS && history.size() > 0) {
+    std::vector<Row> changes{{"AT", "BY", "ACTION", "DETAIL"}};
+    for (const element change : history)
+      changes.push_back({Text(change, "/at"), Text(change, "/by"), Text(change, "/action"), Text(change, "/detail")});
+    out.append("\nhistory:\n").append(Aligned(changes));
+  }
   if (Text(record, "/request") != "-") {
     out.append("\nrequest: " + Text(record, "/request/method") + " " + Text(record, "/request/target") + "\n");
     AppendMessage(record, "/request", &out);

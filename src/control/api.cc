@@ -304,8 +304,8 @@ bool ControlApi::Executes(const ScopedKey& key) const {
   return parts_.gateway != nullptr && parts_.gateway->IsExecuting(key);
 }
 
-uint64_t ControlApi::PendingReplays(const ScopedKey& key) const {
-  return parts_.gateway == nullptr ? 0 : parts_.gateway->housekeeper().PendingReplays(key);
+Housekeeper::Replays ControlApi::PendingReplays(const ScopedKey& key) const {
+  return parts_.gateway == nullptr ? Housekeeper::Replays{} : parts_.gateway->housekeeper().PendingReplays(key);
 }
 
 // The log says what happened; the answer does not, for messages of the store name files.

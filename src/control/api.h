@@ -100,7 +100,7 @@ class ControlApi {
   ApiAnswer ListWhole(const ListFilter& filter, std::string cursor, size_t limit);
   void WriteOne(const Record& record, bool with_bodies, JsonWriter* json);
   [[nodiscard]] bool Executes(const ScopedKey& key) const;
-  [[nodiscard]] uint64_t PendingReplays(const ScopedKey& key) const;
+  [[nodiscard]] Housekeeper::Replays PendingReplays(const ScopedKey& key) const;
   // Empty: ready.
   std::string ReasonNotReady();
   std::string ProbeUpstream();

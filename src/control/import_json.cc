@@ -27,11 +27,32 @@ using simdjson::dom::element;
 
 constexpr size_t kTypeBytesMax = 256;
 constexpr size_t kLabelsMax = 64;
-constexpr std::array<std::string_view, 22> kLineMembers{
-    "attempt",    "body",        "body_base64",        "completed_at", "created",   "created_at", "expires",
-    "expires_at", "fingerprint", "fingerprint_recipe", "headers",      "id",        "key",        "labels",
-    "replays",    "request",     "response",           "scope",        "source_ip", "state",      "status",
-    "type"};
+constexpr std::array<std::string_view, 25> kLineMembers{"attempt",
+                                                        "body",
+                                                        "body_base64",
+                                                        "completed_at",
+                                                        "created",
+                                                        "created_at",
+                                                        "expires",
+                                                        "expires_at",
+                                                        "fingerprint",
+                                                        "fingerprint_recipe",
+                                                        "first_replay_at",
+                                                        "headers",
+                                                        "history",
+                                                        "last_replay_at",
+                                                        "id",
+                                                        "key",
+                                                        "labels",
+                                                        "replays",
+                                                        "request",
+                                                        "response",
+                                                        "scope",
+                                                        "source_ip",
+                                                        "state",
+                                                        "status",
+                                                        "type"};
+constexpr std::array<std::string_view, 4> kHistoryMembers{"action", "at", "by", "detail"};
 constexpr std::array<std::string_view, 5> kRequestMembers{"body", "body_base64", "headers", "method", "target"};
 constexpr std::array<std::string_view, 4> kResponseMembers{"body", "body_base64", "headers", "status"};
 constexpr int64_t kSecondsMax = 100'000'000'000;  // larger numbers are milliseconds: this is the year 5138
@@ -219,7 +240,8 @@ class LineReader {
     if (name == "fingerprint") return ReadString(name, value, &digest_);
     if (name == "fingerprint_recipe") return ReadString(name, value, &recipe_);
     if (name == "labels") return TakeLabels(value);
-    if (name == "replays") return OkStatus();  // counted anew
+    if (name == "replays" || name == "first_replay_at" || name == "last_replay_at") return OkStatus();  // counted anew
+    if (name == "history") return TakeHistory(value);
     if (name == "request") return TakeMessage(name, value, true, &request_);
     if (name == "response") return TakeMessage(name, value, false, &response_);
     if (!response_) response_.emplace();
@@ -281,6 +303,36 @@ class LineReader {
       if (Status status = ReadString("labels", text, &label); !status.ok()) return status;
       if (record_.labels.size() == kLabelsMax) return Wrong("labels", "are too many");
       record_.labels.emplace_back(name, std::move(label));
+    }
+    return OkStatus();
+  }
+  Status TakeHistory(const element& value) {
+    simdjson::dom::array entries;
+    if (value.get(entries) != simdjson::SUCCESS || entries.size() > kHistoryMax)
+      return Wrong("history", "is not a list of up to " + std::to_string(kHistoryMax) + " entries");
+    for (const element& one : entries) {
+      simdjson::dom::object members;
+      if (one.get(members) != simdjson::SUCCESS) return Wrong("history", "is not a list of objects");
+      HistoryEntry& entry = record_.history.emplace_back();
+      std::string action;
+      for (const auto& [name, part] : members) {
+        Status status;
+        if (name == "at") {
+          status = part.is_null() ? OkStatus() : ReadTime("history.at", part, &entry.at_ms);
+        } else if (name == "by") {
+          status = part.is_null() ? OkStatus() : ReadString("history.by", part, &entry.by);
+        } else if (name == "action") {
+          status = ReadString("history.action", part, &action);
+        } else if (name == "detail") {
+          status = ReadString("history.detail", part, &entry.detail);
+        } else {
+          status = UnknownMember("history." + std::string(name), kHistoryMembers);
+        }
+        if (!status.ok()) return status;
+      }
+      const std::optional<HistoryAction> known = ParseHistoryAction(action);
+      if (!known) return Wrong("history.action", "is not resolved or redelivered");
+      entry.action = *known;
     }
     return OkStatus();
   }

@@ -85,8 +85,8 @@ ApiAnswer ControlApi::ResolveRecord(const Call& call) {
   if (!resolution.ok()) return Problem(ErrorCode::kBadRequest, resolution.status().message());
   const ScopedKey key = call.scoped_key();
   const Result<Intervention> done = parts_.gateway != nullptr
-                                        ? parts_.gateway->Resolve(key, std::move(resolution->response))
-                                        : parts_.store.Resolve(key, std::move(resolution->response), false);
+                                        ? parts_.gateway->Resolve(key, std::move(resolution->response), call.actor)
+                                        : parts_.store.Resolve(key, std::move(resolution->response), false, call.actor);
   if (!done.ok()) return StoreProblem(done.status());
   if (*done != Intervention::kDone) return InterventionProblem(*done);
   LogIntervention(call, resolution->completed ? LogEvent::kResolved : LogEvent::kReleased,
@@ -112,7 +112,8 @@ ApiAnswer ControlApi::RedeliverRecord(const Call& call) {
     return Problem(ErrorCode::kOverloaded, "Enough redeliveries are under way.");
   }
   LogIntervention(call, LogEvent::kRedelivered, "redelivery asked for by an operator");
-  Result<std::variant<Intervention, Reply>> result = parts_.gateway->Redeliver(call.scoped_key(), force == "true");
+  Result<std::variant<Intervention, Reply>> result =
+      parts_.gateway->Redeliver(call.scoped_key(), force == "true", call.actor);
   redelivering_.fetch_sub(1);
   if (!result.ok()) return StoreProblem(result.status());
   if (const auto* why = std::get_if<Intervention>(&*result)) return InterventionProblem(*why);
@@ -134,7 +135,7 @@ ApiAnswer ControlApi::RedeliveryAnswer(const Call& call, Reply reply) {
   json.BeginObject().Name("outcome").String("executed").Name("status").Int(reply.status).Name("state");
   if (record->has_value()) {
     const RecordView view{.executing = Executes(call.scoped_key()),
-                          .pending_replays = 0,
+                          .pending_replays = {},
                           .now_ms = parts_.store.NowMs(),
                           .with_bodies = false};
     json.String(RecordStateName(EffectiveState(**record, view))).Name("attempt").Uint((*record)->attempt);

@@ -57,6 +57,15 @@ void WriteResponse(const StoredResponse& response, const RecordView& view, JsonW
   json->EndObject();
 }
 
+void WriteHistory(const std::vector<HistoryEntry>& history, JsonWriter* json) {
+  json->Name("history").BeginArray();
+  for (const HistoryEntry& entry : history) {
+    json->BeginObject().Name("at").TimeOrNull(entry.at_ms, 0).Name("by").StringOrNull(entry.by);
+    json->Name("action").String(HistoryActionName(entry.action)).Name("detail").String(entry.detail).EndObject();
+  }
+  json->EndArray();
+}
+
 // Counts by outcome, under the names of the outcomes with '_' for '-'.
 void WriteRequests(const OutcomeCounters* counters, JsonWriter* json) {
   json->BeginObject();
@@ -153,7 +162,12 @@ void WriteRecord(const Record& record, const RecordView& view, JsonWriter* json)
   json->Name("labels").BeginObject();
   for (const auto& [name, value] : record.labels) json->Name(name).String(value);
   json->EndObject();
-  json->Name("replays").Uint(record.replays + view.pending_replays);
+  const Housekeeper::Replays& pending = view.pending_replays;
+  json->Name("replays").Uint(record.replays + pending.count);
+  json->Name("first_replay_at");
+  json->TimeOrNull(record.first_replay_at_ms != 0 ? record.first_replay_at_ms : pending.first_at_ms, 0);
+  json->Name("last_replay_at").TimeOrNull(std::max(record.last_replay_at_ms, pending.last_at_ms), 0);
+  WriteHistory(record.history, json);
   json->Name("request");
   record.request ? WriteRequest(*record.request, view, json) : static_cast<void>(json->Null());
   json->Name("response");

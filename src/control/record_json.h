@@ -5,6 +5,7 @@
 
 #include "control/json_writer.h"
 #include "core/record.h"
+#include "gateway/housekeeper.h"
 #include "gateway/outcome.h"
 #include "gateway/shadow.h"
 #include "store/store.h"
@@ -13,10 +14,10 @@ namespace oncegate::control {
 
 // What is known of a record besides what is stored.
 struct RecordView {
-  bool executing = false;        // this process executes its key now
-  uint64_t pending_replays = 0;  // counted and not yet written down
-  int64_t now_ms = 0;            // stored time
-  bool with_bodies = true;       // false in listings, where the store leaves them out
+  bool executing = false;                // this process executes its key now
+  Housekeeper::Replays pending_replays;  // counted and not yet written down
+  int64_t now_ms = 0;                    // stored time
+  bool with_bodies = true;               // false in listings, where the store leaves them out
 };
 
 // In progress without anybody who executes it is unknown, whatever the disk says.

@@ -1,6 +1,7 @@
 #include "core/record.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "base/hash.h"
 
@@ -61,6 +62,30 @@ std::optional<RecordState> ParseRecordState(std::string_view name) {
     if (RecordStateName(state) == name) return state;
   }
   return std::nullopt;
+}
+
+std::string_view HistoryActionName(HistoryAction action) {
+  switch (action) {
+    case HistoryAction::kResolved:
+      return "resolved";
+    case HistoryAction::kRedelivered:
+      return "redelivered";
+  }
+  return "resolved";
+}
+
+std::optional<HistoryAction> ParseHistoryAction(std::string_view name) {
+  for (const HistoryAction action : {HistoryAction::kResolved, HistoryAction::kRedelivered}) {
+    if (HistoryActionName(action) == name) return action;
+  }
+  return std::nullopt;
+}
+
+void AddHistory(HistoryEntry entry, Record* record) {
+  std::vector<HistoryEntry>& history = record->history;
+  if (history.size() >= kHistoryMax)
+    history.erase(history.begin(), history.end() - static_cast<std::ptrdiff_t>(kHistoryMax - 1));
+  history.push_back(std::move(entry));
 }
 
 }  // namespace oncegate

@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -61,6 +62,27 @@ struct StoredResponse {
   friend bool operator==(const StoredResponse&, const StoredResponse&) = default;
 };
 
+// What operators did to a record. Stored in records: never renumber.
+enum class HistoryAction : uint8_t {
+  kResolved = 1,     // said what the outcome is
+  kRedelivered = 2,  // had the request sent to the application again
+};
+
+// "resolved", "redelivered".
+std::string_view HistoryActionName(HistoryAction action);
+std::optional<HistoryAction> ParseHistoryAction(std::string_view name);
+
+struct HistoryEntry {
+  int64_t at_ms = 0;
+  std::string by;  // the name of the operator's token; empty: it has none
+  HistoryAction action = HistoryAction::kResolved;
+  std::string detail;
+
+  friend bool operator==(const HistoryEntry&, const HistoryEntry&) = default;
+};
+// A record keeps its latest entries.
+inline constexpr size_t kHistoryMax = 16;
+
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 // Everything that is remembered of one key.
@@ -83,11 +105,17 @@ struct Record {
   std::optional<Fingerprint> fingerprint;
   std::string source_ip;
   Labels labels;
-  uint64_t replays = 0;  // approximate
+  uint64_t replays = 0;  // approximate, and so are these times; 0: none
+  int64_t first_replay_at_ms = 0;
+  int64_t last_replay_at_ms = 0;
   std::optional<StoredRequest> request;
   std::optional<StoredResponse> response;
+  std::vector<HistoryEntry> history;  // oldest first
 
   friend bool operator==(const Record&, const Record&) = default;
 };
+
+// Adds an entry; the oldest goes if there are kHistoryMax.
+void AddHistory(HistoryEntry entry, Record* record);
 
 }  // namespace oncegate

@@ -59,6 +59,7 @@ class Delivery final : public Waiter {
   std::optional<InFlightTable::Permit> permit;
   std::optional<Claimed> claim;
   bool force = false;                    // kRedeliver: also what is completed
+  std::string by;                        // kRedeliver: the operator's name
   std::optional<Redelivery> redelivery;  // kRedeliver, once claimed
 };
 

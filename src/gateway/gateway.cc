@@ -347,12 +347,13 @@ Result<bool> Gateway::Forget(const ScopedKey& key, bool force) {
   return erased;
 }
 
-Result<Intervention> Gateway::Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome) {
+Result<Intervention> Gateway::Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome,
+                                      std::string_view by) {
   std::unique_ptr<Waiter> nobody;
   InFlightTable::Admission admission = table_.Admit(key, {}, 0, nobody);
   auto* permit = std::get_if<InFlightTable::Permit>(&admission);
   if (permit == nullptr) return Intervention::kInFlight;
-  Result<Intervention> result = store_.Resolve(key, std::move(outcome), false);
+  Result<Intervention> result = store_.Resolve(key, std::move(outcome), false, by);
   permit->End(Ending::kForgot);
   return result;
 }

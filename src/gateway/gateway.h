@@ -79,11 +79,11 @@ class Gateway {
 
   // Sends the stored request of a key again, by an operator's hand: one whose outcome is unknown, or with `force` a
   // completed one, and waits for the answer, whose body is left out. The answer without a status: the application's
-  // broke off. Or why nothing was sent. Errors as of Store::Get.
-  Result<std::variant<Intervention, Reply>> Redeliver(const ScopedKey& key, bool force);
+  // broke off. Or why nothing was sent. `by` is the operator's name. Errors as of Store::Get.
+  Result<std::variant<Intervention, Reply>> Redeliver(const ScopedKey& key, bool force, std::string_view by);
 
   // Settles a key whose outcome is unknown, by an operator's hand; see Store::Resolve.
-  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome);
+  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, std::string_view by);
 
   // Claims for applications that do their work themselves.
   Sidecar& sidecar() { return sidecar_; }

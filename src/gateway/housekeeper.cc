@@ -49,12 +49,15 @@ Housekeeper::CountShard& Housekeeper::ShardOf(const ScopedKey& key) const {
 
 void Housekeeper::CountReplay(const ScopedKey& key) {
   CountShard& shard = ShardOf(key);
+  const int64_t now_ms = store_.NowMs();
   {
     const std::lock_guard lock(shard.mutex);
-    if (shard.counts.size() < kCountedKeysMax / kShards) {
-      ++shard.counts[key.bytes()];
-    } else if (const auto known = shard.counts.find(key.bytes()); known != shard.counts.end()) {
-      ++known->second;
+    auto known = shard.counts.find(key.bytes());
+    if (known == shard.counts.end() && shard.counts.size() < kCountedKeysMax / kShards)
+      known = shard.counts.emplace(key.bytes(), Replays{.count = 0, .first_at_ms = now_ms}).first;
+    if (known != shard.counts.end()) {
+      ++known->second.count;
+      known->second.last_at_ms = now_ms;
     }
   }
   // Only the first replay after a flush has to wake the thread.
@@ -64,11 +67,11 @@ void Housekeeper::CountReplay(const ScopedKey& key) {
   changed_.notify_all();
 }
 
-uint64_t Housekeeper::PendingReplays(const ScopedKey& key) const {
+Housekeeper::Replays Housekeeper::PendingReplays(const ScopedKey& key) const {
   CountShard& shard = ShardOf(key);
   const std::lock_guard lock(shard.mutex);
   const auto known = shard.counts.find(key.bytes());
-  return known == shard.counts.end() ? 0 : known->second;
+  return known == shard.counts.end() ? Replays{} : known->second;
 }
 
 size_t Housekeeper::unstored() const {
@@ -136,12 +139,13 @@ void Housekeeper::RetryUnstored() {
 
 void Housekeeper::FlushReplays() {
   replays_noticed_.store(false);
-  std::vector<std::pair<ScopedKey, uint64_t>> counts;
+  std::vector<ReplayCount> counts;
   for (CountShard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    for (const auto& [bytes, count] : shard.counts) {
+    for (const auto& [bytes, replays] : shard.counts) {
       ScopedKey key;
-      if (ScopedKey::FromBytes(bytes, &key)) counts.emplace_back(std::move(key), count);
+      if (ScopedKey::FromBytes(bytes, &key))
+        counts.push_back({std::move(key), replays.count, replays.first_at_ms, replays.last_at_ms});
     }
     shard.counts.clear();
   }

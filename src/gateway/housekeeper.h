@@ -47,7 +47,12 @@ class Housekeeper {
   // Counts one replay of a key; approximate: beyond kCountedKeysMax keys between two flushes some go uncounted.
   void CountReplay(const ScopedKey& key);
   // Replays that are counted and not yet written down.
-  [[nodiscard]] uint64_t PendingReplays(const ScopedKey& key) const;
+  struct Replays {
+    uint64_t count = 0;
+    int64_t first_at_ms = 0;  // stored time
+    int64_t last_at_ms = 0;
+  };
+  [[nodiscard]] Replays PendingReplays(const ScopedKey& key) const;
 
   [[nodiscard]] size_t unstored() const;
 
@@ -55,7 +60,7 @@ class Housekeeper {
   static constexpr size_t kShards = 64;
   struct alignas(64) CountShard {
     mutable std::mutex mutex;
-    std::unordered_map<std::string, uint64_t> counts;  // guarded by mutex
+    std::unordered_map<std::string, Replays> counts;  // guarded by mutex
   };
 
   void Run();

@@ -65,7 +65,7 @@ ErrorCode CodeOf(Intervention why) {
 
 }  // namespace
 
-Result<std::variant<Intervention, Reply>> Gateway::Redeliver(const ScopedKey& key, bool force) {
+Result<std::variant<Intervention, Reply>> Gateway::Redeliver(const ScopedKey& key, bool force, std::string_view by) {
   using Answer = std::variant<Intervention, Reply>;
   std::unique_ptr<Waiter> nobody;
   InFlightTable::Admission admission = table_.Admit(key, {}, 0, nobody);
@@ -101,6 +101,7 @@ Result<std::variant<Intervention, Reply>> Gateway::Redeliver(const ScopedKey& ke
   delivery->key = key;
   delivery->type = (*record)->type;
   delivery->force = force;
+  delivery->by = by;
   delivery->permit.emplace(std::move(*permit));
   Enqueue(std::move(delivery));
   return Answer(answer.get());
@@ -108,7 +109,7 @@ Result<std::variant<Intervention, Reply>> Gateway::Redeliver(const ScopedKey& ke
 
 // False: nothing was claimed, and the operator has the answer.
 bool Gateway::ClaimAgain(Delivery& delivery) {
-  Result<RedeliveryResult> result = store_.Redeliver(delivery.key, delivery.force);
+  Result<RedeliveryResult> result = store_.Redeliver(delivery.key, delivery.force, delivery.by);
   if (!result.ok()) {
     LogStoreError(delivery, result.status());
     Refuse(delivery, ErrorCode::kStoreUnavailable, "The store cannot take a claim now; nothing was sent.");

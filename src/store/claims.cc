@@ -115,6 +115,7 @@ Result<StoredRecord> RocksDbStore::MakeClaim(const ClaimRequest& claim, const Re
   record.source_ip = claim.source_ip;
   record.labels = claim.labels;
   record.request = claim.request;
+  if (rerun != nullptr) record.history = rerun->record.history;
   if (record.request && record.request->body.size() > kInlineRequestBytesMax) {
     const int64_t needed_ms = StoredTime::After(kRequestBodyMarginMs, claim.request_body_needed_ms);
     after.request_body = PlaceApart(record.request->body, StoredTime::After(now_ms, needed_ms));

@@ -3,10 +3,10 @@
 #include "store/bytes.h"
 #include "store/crc32c.h"
 
-// The value of a record, version 1 (docs/record-format.md). Numbers are big-endian.
+// The value of a record (docs/record-format.md); version 2 if it has a history, else 1. Numbers are big-endian.
 //
 //   record      := version:u8 expires_at:u64 checksum:u32 fixed [fingerprint] type:string source_ip:string
-//                  [response] labels [claim_id:string] [request]
+//                  [response] labels [claim_id:string] [request] [history]
 //   checksum    := CRC-32C of the key (scope, NUL, key), then of the value less these four bytes
 //   fixed       := state:u8 owner:u8 flags:u16 type_id:u32 attempt:u32 id:16 token:16
 //                  created_at:u64 completed_at:u64 ttl:u64 lease_expires_at:u64
@@ -15,6 +15,7 @@
 //   labels      := count:varint { name:string value:string }
 //   claim_id                                                          if flags has kHasClaimId
 //   request     := method:string target:string fields:string body    if flags has kHasRequest
+//   history     := count:varint { at:u64 action:u8 by:string detail:string }   if flags has kHasHistory
 //   body        := string | until:u64 size:u32 checksum:u32           the latter if flags says that it is apart
 //   string      := length:varint bytes
 //
@@ -39,8 +40,9 @@ enum Flag : uint16_t {
   kRequestBodyKept = 1 << 7,
   kRequestBodyApart = 1 << 8,
   kHasClaimId = 1 << 9,
+  kHasHistory = 1 << 10,  // version 2
 };
-constexpr unsigned kFlagsKnown = (1U << 10) - 1;
+constexpr unsigned kFlagsKnown = (1U << 11) - 1;
 
 uint16_t FlagsOf(const StoredRecord& stored) {
   const Record& record = stored.record;
@@ -58,6 +60,7 @@ uint16_t FlagsOf(const StoredRecord& stored) {
   set(kRequestBodyKept, record.request && record.request->body_kept);
   set(kRequestBodyApart, record.request && stored.request_body.apart);
   set(kHasClaimId, !record.claim_id.empty());
+  set(kHasHistory, !record.history.empty());
   return static_cast<uint16_t>(flags);
 }
 
@@ -153,6 +156,21 @@ void ReadRequest(Reader* reader, unsigned flags, StoredRecord* stored) {
   ReadBody(reader, (flags & kRequestBodyApart) != 0, &request.body, &stored->request_body);
 }
 
+// False if an entry is of an unknown kind.
+bool ReadHistory(Reader* reader, std::vector<HistoryEntry>* history) {
+  const uint64_t count = reader->Varint();
+  for (uint64_t i = 0; i < count && reader->ok(); ++i) {
+    HistoryEntry& entry = history->emplace_back();
+    entry.at_ms = reader->Time();
+    const auto action = reader->Big<uint8_t>();
+    if (reader->ok() && (action < 1 || action > static_cast<uint8_t>(HistoryAction::kRedelivered))) return false;
+    entry.action = static_cast<HistoryAction>(action);
+    entry.by = reader->String();
+    entry.detail = reader->String();
+  }
+  return true;
+}
+
 // The size of a value without its variable parts, rounded up.
 constexpr size_t kFixedBytesMax = 192;
 
@@ -160,6 +178,7 @@ size_t EstimateSize(const StoredRecord& stored) {
   const Record& record = stored.record;
   size_t size = kFixedBytesMax + record.type.size() + record.source_ip.size() + record.claim_id.size();
   for (const auto& [name, value] : record.labels) size += name.size() + value.size() + 4;
+  for (const HistoryEntry& entry : record.history) size += entry.by.size() + entry.detail.size() + 13;
   if (record.response) size += record.response->head.size() + 32;
   if (record.response && !stored.response_body.apart) size += record.response->body.size();
   if (record.request) size += record.request->target.size() + record.request->fields.size() + 48;
@@ -173,7 +192,7 @@ std::string EncodeRecord(const StoredRecord& stored) {
   const Record& record = stored.record;
   std::string out;
   out.reserve(EstimateSize(stored));
-  PutBig(&out, kValueVersion);
+  PutBig(&out, record.history.empty() ? kValueVersion : kRecordVersion);
   PutTime(&out, record.expires_at_ms);
   out.append(kChecksumEnd - kChecksumOffset, '\0');
   PutFixed(&out, stored);
@@ -200,6 +219,15 @@ std::string EncodeRecord(const StoredRecord& stored) {
     PutString(&out, record.request->fields);
     PutBody(&out, record.request->body, stored.request_body);
   }
+  if (!record.history.empty()) {
+    PutVarint(&out, record.history.size());
+    for (const HistoryEntry& entry : record.history) {
+      PutTime(&out, entry.at_ms);
+      PutBig(&out, static_cast<uint8_t>(entry.action));
+      PutString(&out, entry.by);
+      PutString(&out, entry.detail);
+    }
+  }
   std::string checksum;
   PutBig(&checksum, Checksum(record.key.bytes(), out));
   out.replace(kChecksumOffset, checksum.size(), checksum);
@@ -209,18 +237,20 @@ std::string EncodeRecord(const StoredRecord& stored) {
 Status DecodeRecord(const ScopedKey& key, std::string_view value, RecordParts parts, StoredRecord* stored) {
   Reader reader(value);
   const auto version = reader.Big<uint8_t>();
-  if (reader.ok() && version > kValueVersion)
+  if (reader.ok() && version > kRecordVersion)
     return Corruption("a record is of version " + std::to_string(version) + "; this program reads up to version " +
-                      std::to_string(kValueVersion));
+                      std::to_string(kRecordVersion));
   *stored = StoredRecord{};
   Record& record = stored->record;
   record.expires_at_ms = reader.Time();
   const auto checksum = reader.Big<uint32_t>();
-  if (!reader.ok() || version != kValueVersion || checksum != Checksum(key.bytes(), value))
+  if (!reader.ok() || version < kValueVersion || checksum != Checksum(key.bytes(), value))
     return Corruption("a record's checksum is wrong");
   record.key = key;
   unsigned flags = 0;
   if (!ReadFixed(&reader, stored, &flags)) return Corruption("a record holds an unknown value");
+  if (((flags & kHasHistory) != 0) != (version == kRecordVersion))
+    return Corruption("a record's version is not that of what it holds");
   record.type = reader.String();
   record.source_ip = reader.String();
   if ((flags & kHasResponse) != 0) ReadResponse(&reader, flags, stored);
@@ -228,6 +258,8 @@ Status DecodeRecord(const ScopedKey& key, std::string_view value, RecordParts pa
     ReadLabels(&reader, &record.labels);
     if ((flags & kHasClaimId) != 0) record.claim_id = reader.String();
     if ((flags & kHasRequest) != 0) ReadRequest(&reader, flags, stored);
+    if ((flags & kHasHistory) != 0 && !ReadHistory(&reader, &record.history))
+      return Corruption("a record holds an unknown value");
     if (!reader.rest().empty()) return Corruption("a record has bytes after its end");
   }
   return reader.ok() ? OkStatus() : Corruption("a record ends too early");
@@ -238,7 +270,8 @@ bool ExpiresAtOfRecord(std::string_view key, std::string_view value, int64_t* ex
   const auto version = reader.Big<uint8_t>();
   const int64_t expires_at = reader.Time();
   const auto checksum = reader.Big<uint32_t>();
-  if (!reader.ok() || version != kValueVersion || checksum != Checksum(key, value)) return false;
+  const bool known = version >= kValueVersion && version <= kRecordVersion;
+  if (!reader.ok() || !known || checksum != Checksum(key, value)) return false;
   *expires_at_ms = expires_at;
   return true;
 }

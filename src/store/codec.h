@@ -12,6 +12,8 @@ namespace oncegate::store {
 
 // The version that every value of the store begins with. A program refuses values of a later one.
 inline constexpr uint8_t kValueVersion = 1;
+// That of records which bear a history, which version 1 does not know. A directory that holds one has format 2.
+inline constexpr uint8_t kRecordVersion = 2;
 
 // Bodies above these sizes are kept apart from their record, so that the record stays small enough to be cached and
 // rewritten. A request's body is only needed for redelivery; a response's is read on every replay.
@@ -47,7 +49,7 @@ struct StoredRecord {
 std::string EncodeRecord(const StoredRecord& stored);
 
 // The inverse, for the value found under `key`. Corruption unless every byte of key and value is as it was encoded;
-// also for a version later than kValueVersion, which the message then names. With kReplay labels and request are left
+// also for a version later than kRecordVersion, which the message then names. With kReplay labels and request are left
 // out.
 Status DecodeRecord(const ScopedKey& key, std::string_view value, RecordParts parts, StoredRecord* stored);
 

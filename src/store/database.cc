@@ -268,7 +268,7 @@ Status Database::WriteMarks(const std::string& directory) {
   if (!found.ok()) return found.status();
   if (*found && async_logs_ == !sync_) return OkStatus();
   rocksdb::WriteBatch batch;
-  if (!*found) (void)batch.Put(AsSlice(kFormatKey), std::to_string(kFormatVersion));
+  if (!*found) (void)batch.Put(AsSlice(kFormatKey), std::to_string(kFormatVersionOfNew));
   // What the logs of before held has been written to tables by opening them.
   (void)batch.Put(AsSlice(kLogsKey), sync_ ? "sync" : "async");
   rocksdb::WriteOptions write;

@@ -28,8 +28,10 @@ inline constexpr std::array<Family, 7> kExpiringFamilies = {Family::kRecords, Fa
                                                             Family::kOpen,    Family::kCreated, Family::kLabels,
                                                             Family::kReplays};
 
-// The format of the whole directory. A program opens its own and earlier ones.
-inline constexpr int kFormatVersion = 1;
+// The formats of the whole directory that this program opens. A new one has the first, and gets the next with the first
+// record that needs it (AppendTransition), so that going back to an earlier program works as long as it can.
+inline constexpr int kFormatVersion = 2;
+inline constexpr int kFormatVersionOfNew = 1;
 
 // What stands in the default family.
 inline constexpr std::string_view kFormatKey = "oncegate.format";               // version, decimal

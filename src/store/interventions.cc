@@ -4,8 +4,8 @@
 
 namespace oncegate::store {
 
-Result<Intervention> RocksDbStore::Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome,
-                                           bool in_flight) {
+Result<Intervention> RocksDbStore::Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight,
+                                           std::string_view by) {
   const Access access(*this);
   if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(key));
@@ -23,13 +23,18 @@ Result<Intervention> RocksDbStore::Resolve(const ScopedKey& key, std::optional<S
     after = MakeCompleted(before, *std::move(outcome), &transition);
     if (!after.ok()) return after.status();
     after->record.token = NewToken();
+    AddHistory({.at_ms = now_ms,
+                .by = std::string(by),
+                .action = HistoryAction::kResolved,
+                .detail = "completed with status " + std::to_string(after->record.response->status)},
+               &after->record);
     transition.after = &*after;
   }
   if (Status status = Commit(transition); !status.ok()) return status;
   return Intervention::kDone;
 }
 
-Result<RedeliveryResult> RocksDbStore::Redeliver(const ScopedKey& key, bool force) {
+Result<RedeliveryResult> RocksDbStore::Redeliver(const ScopedKey& key, bool force, std::string_view by) {
   const Access access(*this);
   if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(key));
@@ -53,6 +58,11 @@ Result<RedeliveryResult> RocksDbStore::Redeliver(const ScopedKey& key, bool forc
   record.completed_at_ms = 0;
   record.expires_at_ms = kNever;
   record.lease_expires_at_ms = kNever;
+  AddHistory({.at_ms = now_ms,
+              .by = std::string(by),
+              .action = HistoryAction::kRedelivered,
+              .detail = "attempt " + std::to_string(record.attempt)},
+             &record);
   const Status status =
       Commit({.key = key, .before = &before, .after = &after, .request_body = {}, .response_body = {}});
   if (!status.ok()) return status;
@@ -79,6 +89,7 @@ Status RocksDbStore::PutBack(const ScopedKey& key, const Redelivery& redelivery)
   record.completed_at_ms = before.completed_at_ms;
   record.expires_at_ms = before.expires_at_ms;
   record.lease_expires_at_ms = before.lease_expires_at_ms;
+  if (!record.history.empty()) record.history.back().detail += ": no final answer, the record is as it was before";
   // One whose owner was gone without a word is as unknown as it was.
   if (before.state == RecordState::kInProgress) {
     const StoredRecord orphan = *after;

@@ -72,19 +72,25 @@ std::string ReplaysKey(const ScopedKey& key, const RecordId& id) {
   return out;
 }
 
-std::string EncodeReplays(int64_t expires_at_ms, uint64_t count) {
+std::string EncodeReplays(const Record& record) {
   std::string out;
   PutBig(&out, kValueVersion);
-  PutTime(&out, expires_at_ms);
-  PutBig(&out, count);
+  PutTime(&out, record.expires_at_ms);
+  PutBig(&out, record.replays);
+  PutTime(&out, record.first_replay_at_ms);
+  PutTime(&out, record.last_replay_at_ms);
   return out;
 }
 
-bool DecodeReplays(std::string_view value, uint64_t* count) {
+bool DecodeReplays(std::string_view value, Record* record) {
   Reader reader(value);
   const auto version = reader.Big<uint8_t>();
   reader.Time();
-  *count = reader.Big<uint64_t>();
+  record->replays = reader.Big<uint64_t>();
+  if (!reader.rest().empty()) {
+    record->first_replay_at_ms = reader.Time();
+    record->last_replay_at_ms = reader.Time();
+  }
   return reader.ok() && version == kValueVersion;
 }
 

@@ -42,10 +42,11 @@ std::string TokenPrefix(const Token& token);
 // bodies := until:u64 id:16 part:u8
 std::string BodyKey(int64_t until_ms, const RecordId& id, BodyPart part);
 
-// replays := scoped_key id:16; replays_value := version:u8 expires_at:u64 count:u64
+// replays := scoped_key id:16; replays_value := version:u8 expires_at:u64 count:u64 [first_at:u64 last_at:u64]
 std::string ReplaysKey(const ScopedKey& key, const RecordId& id);
-std::string EncodeReplays(int64_t expires_at_ms, uint64_t count);
-bool DecodeReplays(std::string_view value, uint64_t* count);
+std::string EncodeReplays(const Record& record);
+// Fills the record's count and times of replays; values of earlier programs have no times.
+bool DecodeReplays(std::string_view value, Record* record);
 
 // What `open`, `created` and `labels` say of a record, so that a listing need not read those that it leaves out:
 //   summary := version:u8 expires_at:u64 created_at:u64 type_id:u32 state:u8 owner:u8

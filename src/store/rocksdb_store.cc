@@ -96,7 +96,7 @@ Status RocksDbStore::LoadReplays(Record* record) {
   rocksdb::PinnableSlice value;
   Result<bool> found = database_->Get(Family::kReplays, ReplaysKey(record->key, record->id), &value);
   if (!found.ok()) return found.status();
-  if (*found && !DecodeReplays(AsView(value), &record->replays)) return Corruption("a count of replays cannot be read");
+  if (*found && !DecodeReplays(AsView(value), record)) return Corruption("a count of replays cannot be read");
   return OkStatus();
 }
 
@@ -147,19 +147,21 @@ Status RocksDbStore::CheckWritable() {
   return database_->write_failing() ? SaveTime() : OkStatus();
 }
 
-Status RocksDbStore::AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) {
+Status RocksDbStore::AddReplays(const std::vector<ReplayCount>& counts) {
   const Access access(*this);
   if (!access.status().ok()) return access.status();
   const std::lock_guard lock(replays_mu_);
   rocksdb::WriteBatch batch;
-  for (const auto& [key, count] : counts) {
+  for (const auto& [key, count, first_at_ms, last_at_ms] : counts) {
     Result<Found> found = Load(key, RecordParts::kReplay);
     if (!found.ok()) return found.status();
     if (!*found || !IsLive((*found)->record, NowMs()) || (*found)->record.state != RecordState::kCompleted) continue;
     Record& record = (*found)->record;
     if (Status status = LoadReplays(&record); !status.ok()) return status;
-    (void)batch.Put(database_->Handle(Family::kReplays), ReplaysKey(key, record.id),
-                    EncodeReplays(record.expires_at_ms, record.replays + count));
+    record.replays += count;
+    if (record.first_replay_at_ms == 0) record.first_replay_at_ms = first_at_ms;
+    record.last_replay_at_ms = std::max(record.last_replay_at_ms, last_at_ms);
+    (void)batch.Put(database_->Handle(Family::kReplays), ReplaysKey(key, record.id), EncodeReplays(record));
   }
   return batch.Count() == 0 ? OkStatus() : database_->Write(&batch, clock_);
 }

@@ -57,12 +57,15 @@ class Store {
   virtual Result<std::optional<ScopedKey>> FindToken(const Token& token) = 0;
 
   // Settles a record whose outcome is unknown, by an operator's hand: with `outcome` it is completed, without it is
-  // forgotten. Whoever claimed it holds it no longer. In flight is what is so for Erase. Durable on return.
-  virtual Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight) = 0;
+  // forgotten. Whoever claimed it holds it no longer. In flight is what is so for Erase. `by` is the operator's name,
+  // for the record's history. Durable on return.
+  virtual Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight,
+                                       std::string_view by) = 0;
 
   // Claims a record whose outcome is unknown, or with `force` one that is completed, to send its stored request again.
-  // The claim is ended like others, or by PutBack. REQUIRES what Claim does for gateway claims. Durable on return.
-  virtual Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force) = 0;
+  // The claim is ended like others, or by PutBack. It goes into the record's history, under the name `by`. REQUIRES
+  // what Claim does for gateway claims. Durable on return.
+  virtual Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force, std::string_view by) = 0;
   // Ends a redelivery that has had no effect: the record is again as it was before. Conflict as for the endings.
   virtual Status PutBack(const ScopedKey& key, const Redelivery& redelivery) = 0;
 
@@ -70,8 +73,8 @@ class Store {
   // `force` is false: by its lease, or, for gateway claims, if `in_flight` says so. True if there was a live record.
   virtual Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) = 0;
 
-  // Adds to the (approximate) count of replays. Keys without a live record are left alone.
-  virtual Status AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) = 0;
+  // Adds to the (approximate) counts and times of replays. Keys without a live record are left alone.
+  virtual Status AddReplays(const std::vector<ReplayCount>& counts) = 0;
 
   // A page of live records, newest first. `cursor` is empty or the next_cursor of the page before; a cursor that is
   // neither is InvalidArgument. A page may hold fewer than `limit` records and still have a next one: the work for one

@@ -47,11 +47,12 @@ class RocksDbStore final : public Store {
   Status MarkUnknown(const ScopedKey& key, const Token& token) override;
   Result<int64_t> Renew(const ScopedKey& key, const Token& token, int64_t lease_ms) override;
   Result<std::optional<ScopedKey>> FindToken(const Token& token) override;
-  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight) override;
-  Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force) override;
+  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight,
+                               std::string_view by) override;
+  Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force, std::string_view by) override;
   Status PutBack(const ScopedKey& key, const Redelivery& redelivery) override;
   Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) override;
-  Status AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) override;
+  Status AddReplays(const std::vector<ReplayCount>& counts) override;
   Result<RecordPage> List(const ListFilter& filter, const std::string& cursor, size_t limit) override;
   Result<StoreStats> Stats() override;
   Result<CleanupReport> Cleanup() override;

@@ -76,6 +76,14 @@ struct Redelivery {
 // The redelivery, or why there is none: never kDone.
 using RedeliveryResult = std::variant<Redelivery, Intervention>;
 
+// Replays of one key that were counted since the last time.
+struct ReplayCount {
+  ScopedKey key;
+  uint64_t count = 0;
+  int64_t first_at_ms = 0;  // stored time
+  int64_t last_at_ms = 0;
+};
+
 struct ListFilter {
   std::string scope;   // empty: all
   std::string type;    // empty: all

@@ -73,6 +73,10 @@ void AppendTransition(const Transition& transition, Database& database, rocksdb:
     return;
   }
   (void)batch->Put(database.Handle(Family::kRecords), key.bytes(), EncodeRecord(*after));
+  // An earlier program would not know what to make of it: it is to refuse the directory.
+  if (!after->record.history.empty())
+    (void)batch->Put(database.Handle(Family::kDefault), rocksdb::Slice(kFormatKey.data(), kFormatKey.size()),
+                     std::to_string(kFormatVersion));
   for (const IndexEntry& entry : IndexEntriesOf(key, *after))
     (void)batch->Put(database.Handle(entry.family), entry.key, entry.value);
   const RecordId& id = after->record.id;

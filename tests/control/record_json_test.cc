@@ -25,6 +25,9 @@ Record MakeRecord() {
   record.fingerprint = Fingerprint{.recipe = FingerprintRecipe::kWholeRequest, .digest = {0xab, 0x01}};
   record.labels = {{"order_id", "7\"8"}};
   record.replays = 3;
+  record.first_replay_at_ms = 1'795'469'041'000;
+  record.history = {{1'795'469'039'500, "ada", HistoryAction::kRedelivered, "attempt 2"},
+                    {1'795'469'040'000, "", HistoryAction::kResolved, "completed with status 201"}};
   record.request = StoredRequest{.method = "POST",
                                  .target = "/hook?x=1",
                                  .fields = "Host: app\r\nX-A:  b \r\nX-A: c\r\n",
@@ -37,12 +40,15 @@ Record MakeRecord() {
 
 TEST(RecordJsonTest, ShowsAllOfARecord) {
   EXPECT_EQ(
-      Json(MakeRecord(), {.pending_replays = 2}),
+      Json(MakeRecord(), {.pending_replays = {2, 1'795'469'042'000, 1'795'469'042'500}}),
       R"({"id":"00010203-0405-0607-0809-0a0b0c0d0e0f","scope":"shop","key":"evt/1","type":"order.paid",)"
       R"("state":"completed","attempt":2,"created_at":"2026-11-23T21:23:59.123Z",)"
       R"("completed_at":"2026-11-23T21:24:00.000Z","expires_at":"2026-11-24T21:24:00.000Z",)"
       R"("source_ip":"192.0.2.7","fingerprint":"ab01000000000000000000000000000000000000000000000000000000000000",)"
       R"("fingerprint_recipe":"whole_request","labels":{"order_id":"7\"8"},"replays":5,)"
+      R"("first_replay_at":"2026-11-23T21:24:01.000Z","last_replay_at":"2026-11-23T21:24:02.500Z",)"
+      R"("history":[{"at":"2026-11-23T21:23:59.500Z","by":"ada","action":"redelivered","detail":"attempt 2"},)"
+      R"({"at":"2026-11-23T21:24:00.000Z","by":null,"action":"resolved","detail":"completed with status 201"}],)"
       R"("request":{"method":"POST","target":"/hook?x=1",)"
       R"("headers":[["Host","app"],["X-A","b"],["X-A","c"]],"body":"{}"},)"
       R"("response":{"status":201,"headers":[["Content-Type","text/plain"]],"body_base64":"/w=="}})");
@@ -55,7 +61,8 @@ TEST(RecordJsonTest, ShowsNullForWhatIsAbsent) {
   EXPECT_EQ(Json(record),
             R"({"id":"00000000-0000-0000-0000-000000000000","scope":"default","key":"a","type":"","state":"unknown",)"
             R"("attempt":1,"created_at":null,"completed_at":null,"expires_at":null,"source_ip":null,)"
-            R"("fingerprint":null,"labels":{},"replays":0,"request":null,"response":null})");
+            R"("fingerprint":null,"labels":{},"replays":0,"first_replay_at":null,)"
+            R"("last_replay_at":null,"history":[],"request":null,"response":null})");
 }
 
 TEST(RecordJsonTest, SaysWhichBodiesWereNotKeptAndLeavesThemOutOfListings) {

@@ -225,11 +225,11 @@ TEST_F(RoutedGatewayTest, ARedeliveryGoesToTheApplicationThatTheRecordIsOf) {
   other_->Answer(201, "ticket-1");
   const ScopedKey key("tickets", "k");
   SetRoutes({Named("orders")});
-  const auto nowhere = gateway_->Redeliver(key, false);
+  const auto nowhere = gateway_->Redeliver(key, false, "ada");
   ASSERT_TRUE(nowhere.ok());
   EXPECT_EQ(std::get<Intervention>(*nowhere), Intervention::kNotRedeliverable);
   SetRoutes({Named("orders"), Named("tickets", other_)});
-  const auto sent = gateway_->Redeliver(key, false);
+  const auto sent = gateway_->Redeliver(key, false, "ada");
   ASSERT_TRUE(sent.ok());
   EXPECT_EQ(std::get<Reply>(*sent).status, 201);
   EXPECT_EQ(other_->executions(), 2U);

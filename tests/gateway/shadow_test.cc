@@ -51,7 +51,7 @@ TEST_F(ShadowTest, EveryDeliveryIsForwardedAndWhatItIsIsCounted) {
   EXPECT_EQ(Count(ShadowDecision::kInvalidKey), 1U);
   EXPECT_EQ(gateway_->shadow().ByScope().size(), 1U);
   EXPECT_EQ(gateway_->shadow().ByScope().begin()->first, "default");
-  EXPECT_EQ(gateway_->housekeeper().PendingReplays(ScopedKey("default", "evt_1")), 1U);
+  EXPECT_EQ(gateway_->housekeeper().PendingReplays(ScopedKey("default", "evt_1")).count, 1U);
 }
 
 TEST_F(ShadowTest, ALaterOnKnowsWhatWasExecuted) {

@@ -172,7 +172,7 @@ TEST_F(SidecarTest, RedeliversWhatIsUnknown) {
   upstream_.Answer(503, "not now");
   const ScopedKey key("default", "a");
   const auto redeliver = [&](bool force) {
-    Result<std::variant<Intervention, Reply>> result = gateway_->Redeliver(key, force);
+    Result<std::variant<Intervention, Reply>> result = gateway_->Redeliver(key, force, "ada");
     EXPECT_TRUE(result.ok());
     EXPECT_FALSE(gateway_->IsExecuting(key));
     const auto* reply = std::get_if<Reply>(&*result);
@@ -200,7 +200,7 @@ TEST_F(SidecarTest, DoesNotRedeliverWhatWasRedacted) {
   gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
   upstream_.Fail(ForwardEnd::kBroken);
   EXPECT_EQ(Verdict(Post("a", {}, "card=4111&order=7").Get()), "502 upstream-broken");
-  const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), false);
+  const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), false, "ada");
   EXPECT_EQ(std::get<Intervention>(*refused), Intervention::kNotRedeliverable);
   EXPECT_EQ(upstream_.executions(), 1U);
 }
@@ -208,7 +208,7 @@ TEST_F(SidecarTest, DoesNotRedeliverWhatWasRedacted) {
 TEST_F(SidecarTest, DoesNotRedeliverWhatIsBeingExecuted) {
   Call call = PostHeld("a");
   upstream_.AwaitRequests(1);
-  const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), true);
+  const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), true, "ada");
   EXPECT_EQ(std::get<Intervention>(*refused), Intervention::kInFlight);
   upstream_.OpenGate();
   EXPECT_EQ(Verdict(call.Get()), "200 executed");

@@ -33,6 +33,8 @@ StoredRecord FullRecord() {
   record.source_ip = "2001:db8::1";
   record.labels = {{"order_id", "42"}, {"empty", ""}, {"nul", std::string("a\0b", 3)}};
   record.request = StoredRequest{"POST", "/hook?a=b", "Host: a\r\n", std::string("\0\xff\r\n", 4), true};
+  record.history = {{1'800'000'000'003, "ada", HistoryAction::kResolved, "completed"},
+                    {1'800'000'000'004, "", HistoryAction::kRedelivered, ""}};
   record.response = StoredResponse{201, "HTTP/1.1 201 Created\r\n", std::string("\0body\xfe", 6), true};
   return stored;
 }
@@ -78,6 +80,7 @@ TEST(Codec, ReplayPartsLeaveOutLabelsAndRequest) {
   StoredRecord expected = FullRecord();
   const std::string value = EncodeRecord(expected);
   expected.record.labels.clear();
+  expected.record.history.clear();
   expected.record.request.reset();
   EXPECT_EQ(Decoded(value, RecordParts::kReplay), expected);
 }
@@ -136,11 +139,19 @@ TEST(Codec, DamageUnderARightChecksumNeverCrashes) {
 
 TEST(Codec, ALaterVersionIsNamed) {
   std::string value = EncodeRecord(FullRecord());
-  value[0] = 2;
+  value[0] = 3;
   StoredRecord decoded;
   const Status status = DecodeRecord(kKey, value, RecordParts::kAll, &decoded);
   EXPECT_EQ(status.code(), StatusCode::kCorruption);
-  EXPECT_EQ(status.message(), "a record is of version 2; this program reads up to version 1");
+  EXPECT_EQ(status.message(), "a record is of version 3; this program reads up to version 2");
+}
+
+// An earlier program reads all records that no operator has touched.
+TEST(Codec, OnlyAHistoryNeedsVersion2) {
+  StoredRecord stored = FullRecord();
+  EXPECT_EQ(EncodeRecord(stored)[0], 2);
+  stored.record.history.clear();
+  EXPECT_EQ(EncodeRecord(stored)[0], 1);
 }
 
 TEST(Codec, ChecksumIsCrc32c) {

@@ -1,6 +1,6 @@
 // Data directories that earlier formats left must go on opening. data/golden/ has one of each format, made by the
 // program of its time:
-//   ONCEGATE_WRITE_GOLDEN=data/golden/format-1 build/release/bin/store_opening_test --gtest_filter='Golden*'
+//   ONCEGATE_WRITE_GOLDEN=data/golden/format-2 build/release/bin/store_opening_test --gtest_filter='Golden*'
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -38,9 +38,23 @@ class GoldenTest : public StoreFixture {
     ClaimAndComplete(soon);
     MustClaim(ClaimOf("begun"));
     MustClaim(SidecarClaimOf("leased"));
-    EXPECT_TRUE(store_->AddReplays({{Key("paid"), 3}}).ok());
+    EXPECT_TRUE(store_->AddReplays({{Key("paid"), 3, 1'000, 2'000}}).ok());
+    // What format 2 is for.
+    const Claimed settled = MustClaim(ClaimOf("settled"));
+    EXPECT_TRUE(store_->MarkUnknown(Key("settled"), settled.token).ok());
+    EXPECT_EQ(*store_->Resolve(Key("settled"), Answer("done"), false, "ada"), Intervention::kDone);
   }
-  void ExpectAllOfIt() {
+  void ExpectAllOfIt(int format) {
+    if (format > 1) {
+      EXPECT_EQ(Get("paid")->first_replay_at_ms, 1'000);
+      EXPECT_EQ(Get("paid")->last_replay_at_ms, 2'000);
+      const auto settled = Get("settled");
+      ASSERT_TRUE(settled);
+      ASSERT_EQ(settled->history.size(), 1U);
+      EXPECT_EQ(settled->history[0].by, "ada");
+      EXPECT_EQ(settled->history[0].action, HistoryAction::kResolved);
+      EXPECT_EQ(settled->history[0].detail, "completed with status 200");
+    }
     const auto paid = Get("paid");
     ASSERT_TRUE(paid);
     EXPECT_EQ(paid->type, "payment");
@@ -57,7 +71,7 @@ class GoldenTest : public StoreFixture {
     EXPECT_EQ(Get("begun")->state, RecordState::kUnknown);
     EXPECT_EQ(MustRefuse(SidecarClaimOf("leased")).decision, Decision(InFlight{}));
     const StoreStats stats = ExactStats();
-    EXPECT_EQ(stats.active, 5U);
+    EXPECT_EQ(stats.active, format > 1 ? 6U : 5U);
     EXPECT_EQ(stats.unknown, 1U);
     const Result<VerifyReport> verified = store_->Verify();
     ASSERT_TRUE(verified.ok()) << verified.status().message();
@@ -75,19 +89,19 @@ TEST_F(GoldenTest, DirectoriesOfEarlierFormatsOpen) {
     options_.directory = root_ + "/" + golden.path().filename().string();
     fs::copy(golden.path(), options_.directory);
     Open();
-    ExpectAllOfIt();
+    ExpectAllOfIt(golden.path().filename() == "format-1" ? 1 : 2);
     store_.reset();
     clock_.Advance(-1000);
     ++formats;
   }
-  EXPECT_GE(formats, 1);
+  EXPECT_GE(formats, 2);
 }
 
 TEST_F(GoldenTest, WritesOneWhereItIsTold) {
   const char* directory = std::getenv("ONCEGATE_WRITE_GOLDEN");
   Fill();
   Reopen();  // what is in the log is written to tables
-  ExpectAllOfIt();
+  ExpectAllOfIt(2);
   if (directory == nullptr) return;
   store_.reset();
   fs::remove_all(options_.directory);

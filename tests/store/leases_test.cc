@@ -47,14 +47,14 @@ class LeasesTest : public StoreFixture {
     ASSERT_TRUE(store_->MarkUnknown(Key(key), claimed.token).ok());
   }
   Redelivery MustRedeliver(const std::string& key, bool force = false) {
-    Result<RedeliveryResult> result = store_->Redeliver(Key(key), force);
+    Result<RedeliveryResult> result = store_->Redeliver(Key(key), force, "ada");
     EXPECT_TRUE(result.ok()) << result.status().message();
     auto* redelivery = result.ok() ? std::get_if<Redelivery>(&*result) : nullptr;
     EXPECT_NE(redelivery, nullptr) << key;
     return redelivery != nullptr ? std::move(*redelivery) : Redelivery{};
   }
   Intervention RedeliveryRefused(const std::string& key, bool force = false) {
-    const Result<RedeliveryResult> result = store_->Redeliver(Key(key), force);
+    const Result<RedeliveryResult> result = store_->Redeliver(Key(key), force, "ada");
     EXPECT_TRUE(result.ok()) << result.status().message();
     const auto* why = result.ok() ? std::get_if<Intervention>(&*result) : nullptr;
     return why != nullptr ? *why : Intervention::kDone;
@@ -176,23 +176,23 @@ TEST_F(LeasesTest, ATokenIsFoundAsLongAsItsRecordLives) {
 }
 
 TEST_F(LeasesTest, OnlyAnUnknownOutcomeIsResolved) {
-  EXPECT_EQ(*store_->Resolve(Key("none"), std::nullopt, false), Intervention::kNoRecord);
+  EXPECT_EQ(*store_->Resolve(Key("none"), std::nullopt, false, "ada"), Intervention::kNoRecord);
   const Claimed leased = MustClaim(SidecarClaimOf("leased"));
-  EXPECT_EQ(*store_->Resolve(Key("leased"), std::nullopt, false), Intervention::kInFlight);
+  EXPECT_EQ(*store_->Resolve(Key("leased"), std::nullopt, false, "ada"), Intervention::kInFlight);
   MustClaim(ClaimOf("gateway"));
-  EXPECT_EQ(*store_->Resolve(Key("gateway"), Answer("x"), true), Intervention::kInFlight);
-  EXPECT_EQ(*store_->Resolve(Key("gateway"), Answer("x"), false), Intervention::kDone);
-  EXPECT_EQ(*store_->Resolve(Key("gateway"), std::nullopt, false), Intervention::kSettled);
+  EXPECT_EQ(*store_->Resolve(Key("gateway"), Answer("x"), true, "ada"), Intervention::kInFlight);
+  EXPECT_EQ(*store_->Resolve(Key("gateway"), Answer("x"), false, "ada"), Intervention::kDone);
+  EXPECT_EQ(*store_->Resolve(Key("gateway"), std::nullopt, false, "ada"), Intervention::kSettled);
   EXPECT_EQ(Get("gateway")->response, Answer("x"));
 
   clock_.Advance(kLeaseMs);
-  EXPECT_EQ(*store_->Resolve(Key("leased"), Answer(std::string(100'000, 'y'), 201), false), Intervention::kDone);
+  EXPECT_EQ(*store_->Resolve(Key("leased"), Answer(std::string(100'000, 'y'), 201), false, "ada"), Intervention::kDone);
   EXPECT_EQ(Get("leased")->response->body.size(), 100'000U);
   EXPECT_EQ(Get("leased")->expires_at_ms, kStartMs + kLeaseMs + kDayMs);
   EXPECT_EQ(store_->Complete(Key("leased"), leased.token, Answer("late")).code(), StatusCode::kConflict);
 
   LeaveUnknown("released");
-  EXPECT_EQ(*store_->Resolve(Key("released"), std::nullopt, false), Intervention::kDone);
+  EXPECT_EQ(*store_->Resolve(Key("released"), std::nullopt, false, "ada"), Intervention::kDone);
   EXPECT_FALSE(Get("released"));
   ExpectSound();
 }
@@ -220,14 +220,20 @@ TEST_F(LeasesTest, ARedeliveryThatHadNoEffectLeavesTheRecordAsItWas) {
     const std::string completed = "completed" + std::to_string(size);
     LeaveUnknown(unknown);
     LeaveUnknown(completed);
-    EXPECT_EQ(*store_->Resolve(Key(completed), Answer(std::string(size, 'r')), false), Intervention::kDone);
+    EXPECT_EQ(*store_->Resolve(Key(completed), Answer(std::string(size, 'r')), false, "ada"), Intervention::kDone);
     for (const std::string& key : {unknown, completed}) {
       const auto before = Get(key);
       const Redelivery redelivery = MustRedeliver(key, true);
       EXPECT_FALSE(Get(key)->response) << key;
       clock_.Advance(5);
       ASSERT_TRUE(store_->PutBack(Key(key), redelivery).ok()) << key;
-      EXPECT_TRUE(before == Get(key)) << key;
+      auto after = Get(key);
+      ASSERT_FALSE(after->history.empty()) << key;
+      EXPECT_EQ(after->history.back().by, "ada") << key;
+      EXPECT_EQ(after->history.back().action, HistoryAction::kRedelivered) << key;
+      EXPECT_NE(after->history.back().detail.find("as it was before"), std::string::npos) << key;
+      after->history.pop_back();
+      EXPECT_TRUE(before == after) << key;
       EXPECT_EQ(store_->PutBack(Key(key), redelivery).code(), StatusCode::kConflict) << key;
     }
   }
@@ -236,7 +242,7 @@ TEST_F(LeasesTest, ARedeliveryThatHadNoEffectLeavesTheRecordAsItWas) {
 
 TEST_F(LeasesTest, ACrashInTheMiddleOfARedeliveryLeavesItUnknown) {
   LeaveUnknown("a");
-  EXPECT_EQ(*store_->Resolve(Key("a"), Answer(std::string(100'000, 'r')), false), Intervention::kDone);
+  EXPECT_EQ(*store_->Resolve(Key("a"), Answer(std::string(100'000, 'r')), false, "ada"), Intervention::kDone);
   MustRedeliver("a", true);
   Reopen();
   EXPECT_EQ(Get("a")->state, RecordState::kUnknown);

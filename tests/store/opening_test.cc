@@ -88,11 +88,11 @@ TEST_F(OpeningTest, ADatabaseOfSomebodyElseIsLeftAlone) {
 }
 
 TEST_F(OpeningTest, ALaterFormatIsRefusedByName) {
-  PutRaw("default", "oncegate.format", "2");
+  PutRaw("default", "oncegate.format", "3");
   const Status status = StatusOfOpening(options_.directory);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
-            "the data directory " + options_.directory + " has format 2; this program reads up to format 1");
+            "the data directory " + options_.directory + " has format 3; this program reads up to format 2");
 }
 
 TEST_F(OpeningTest, AnInterruptedCreationIsFinished) {

@@ -127,7 +127,8 @@ class FakeStore final : public Store {
     }
     return std::optional<ScopedKey>();
   }
-  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight) override {
+  Result<Intervention> Resolve(const ScopedKey& key, std::optional<StoredResponse> outcome, bool in_flight,
+                               std::string_view by) override {
     if (fail_endings) return Unavailable("writes fail");
     const std::lock_guard lock(mutex_);
     const std::optional<Record> record = Find(key);
@@ -144,9 +145,10 @@ class FakeStore final : public Store {
     settled.completed_at_ms = NowMs();
     settled.expires_at_ms = NowMs() + settled.ttl_ms;
     settled.response = std::move(outcome);
+    AddHistory({NowMs(), std::string(by), HistoryAction::kResolved, {}}, &settled);
     return Intervention::kDone;
   }
-  Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force) override {
+  Result<RedeliveryResult> Redeliver(const ScopedKey& key, bool force, std::string_view by) override {
     if (fail_claims) return NoSpace("claims fail");
     const std::lock_guard lock(mutex_);
     const std::optional<Record> before = Find(key);
@@ -161,6 +163,7 @@ class FakeStore final : public Store {
     ++record.attempt;
     record.expires_at_ms = kNever;
     record.response.reset();
+    AddHistory({NowMs(), std::string(by), HistoryAction::kRedelivered, {}}, &record);
     return RedeliveryResult(Redelivery{record.token, record.attempt, *before});
   }
   Status PutBack(const ScopedKey& key, const Redelivery& redelivery) override {
@@ -178,11 +181,11 @@ class FakeStore final : public Store {
     return record.has_value();
   }
 
-  Status AddReplays(const std::vector<std::pair<ScopedKey, uint64_t>>& counts) override {
+  Status AddReplays(const std::vector<ReplayCount>& counts) override {
     const std::lock_guard lock(mutex_);
-    for (const auto& [key, count] : counts) {
-      const auto found = records_.find(key.bytes());
-      if (found != records_.end()) found->second.replays += count;
+    for (const ReplayCount& count : counts) {
+      const auto found = records_.find(count.key.bytes());
+      if (found != records_.end()) found->second.replays += count.count;
     }
     return OkStatus();
   }
