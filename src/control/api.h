@@ -38,6 +38,8 @@ struct ApiRequest {
   std::string_view actor;  // the name of the token, for the log
   bool read_only = false;  // it sees no bodies
   std::string_view if_none_match;
+  std::string_view client_ip;
+  std::function<bool()> client_gone;  // whether nobody will read the answer; may be empty
 };
 
 struct ApiAnswer {

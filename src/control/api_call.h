@@ -18,6 +18,8 @@ struct ControlApi::Call {
   std::string_view actor;
   bool read_only = false;
   std::string_view if_none_match;
+  std::string_view client_ip;
+  const std::function<bool()>& client_gone;
 
   [[nodiscard]] const std::string& scope() const { return target.segments[2]; }
   [[nodiscard]] const std::string& key() const { return target.segments[3]; }

@@ -179,10 +179,12 @@ ApiAnswer ControlApi::Claim(const Call& call) {
   if (!IsValidKey(key))
     return Problem(ErrorCode::kInvalidKey, "'key' is 1 to 255 characters of A-Z a-z 0-9 . _ : = + / @ ~ -");
   wish.claim.key = ScopedKey(scope, key);
+  wish.claim.source_ip = call.client_ip;
   if (parts_.gateway == nullptr || parts_.gateway->draining())
     return Later(ErrorCode::kDraining, "This server takes no claims now.", 5);
 
-  const Result<ClaimResult> result = parts_.gateway->sidecar().Claim(wish.claim, wish.facts, wish.wait_ms);
+  const Result<ClaimResult> result =
+      parts_.gateway->sidecar().Claim(wish.claim, wish.facts, wish.wait_ms, call.client_gone);
   if (!result.ok()) return StoreProblem(result.status());
   if (const auto* refused = std::get_if<Refused>(&*result)) return RefusedAnswer(*refused);
   const auto& claimed = std::get<Claimed>(*result);

@@ -152,7 +152,9 @@ class ControlServer::Impl final : public Responder {
                         .body = request.body,
                         .actor = verdict.actor,
                         .read_only = verdict.read_only,
-                        .if_none_match = request.head.fields.Find("If-None-Match").value_or("")});
+                        .if_none_match = request.head.fields.Find("If-None-Match").value_or(""),
+                        .client_ip = request.client_ip,
+                        .client_gone = request.client_gone});
   }
 
   AccessRules& rules() { return rules_; }

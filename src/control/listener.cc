@@ -1,5 +1,6 @@
 #include "control/listener.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -45,6 +46,28 @@ uint16_t PortOf(int fd) {
                                              : reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
 }
 
+// The address as text; that of an IPv4 client of an IPv6 socket as IPv4's.
+std::string AddressText(const sockaddr_storage& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&address)->sin_addr, text.data(), text.size());
+    return text.data();
+  }
+  const in6_addr& v6 = reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+    inet_ntop(AF_INET, &v6.s6_addr[12], text.data(), text.size());
+  } else {
+    inet_ntop(AF_INET6, &v6, text.data(), text.size());
+  }
+  return text.data();
+}
+
+// Whether the other end of a socket has closed it, or its own sending side.
+bool IsClosedByPeer(int fd) {
+  pollfd look{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  return poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 // A listening socket, or -1 with errno. No SO_REUSEPORT: a second process must not take half of the connections.
 int ListenOn(const addrinfo& address) {
   const int fd = socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -80,12 +103,14 @@ bool MayHaveBody(std::string_view method) {
 
 // One client. Owned by whoever works on it: the table of parked ones, the queue of ready ones, or a worker.
 struct Listener::Connection {
-  Connection(int its_fd, std::unique_ptr<tls::ServerStream> its_tls) : fd(its_fd), tls(std::move(its_tls)) {}
+  Connection(int its_fd, std::string its_ip, std::unique_ptr<tls::ServerStream> its_tls)
+      : fd(its_fd), client_ip(std::move(its_ip)), tls(std::move(its_tls)) {}
   ~Connection() { close(fd); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   const int fd;
+  const std::string client_ip;
   const std::unique_ptr<tls::ServerStream> tls;  // null: plain HTTP
   int64_t deadline_ms = 0;
   bool watched = false;       // epoll knows it
@@ -208,9 +233,11 @@ bool Listener::HasConnections() {
 
 void Listener::AcceptAll() {
   while (true) {
-    const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    const int fd = accept4(listen_fd_, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      Admit(fd);
+      Admit(fd, AddressText(address));
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -230,11 +257,12 @@ void Listener::WatchListener(uint32_t events) {
   epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, listen_fd_, &event);
 }
 
-void Listener::Admit(int fd) {
+void Listener::Admit(int fd, std::string client_ip) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const std::shared_ptr<const tls::ServerContext> context = tls_.Get();
-  auto connection = std::make_unique<Connection>(fd, context == nullptr ? nullptr : context->Accept(fd));
+  auto connection =
+      std::make_unique<Connection>(fd, std::move(client_ip), context == nullptr ? nullptr : context->Accept(fd));
   if (context != nullptr && connection->tls == nullptr) return;  // never in plain text for want of memory
   const int64_t patience_ms = context == nullptr ? options_.idle_timeout_ms : options_.request_timeout_ms;
   connection->deadline_ms = clock_.SteadyMs() + patience_ms;
@@ -356,7 +384,9 @@ Listener::Next Listener::Serve(Connection& connection, size_t worker) {
   if (was_idle && !connection.idle()) connection.deadline_ms = clock_.SteadyMs() + options_.request_timeout_ms;
   Next next = Next::kPark;
   while (TakeRequest(connection, &next)) {
-    const WholeRequest request = *std::exchange(connection.request, std::nullopt);
+    WholeRequest request = *std::exchange(connection.request, std::nullopt);
+    request.client_ip = connection.client_ip;
+    request.client_gone = [fd = connection.fd] { return IsClosedByPeer(fd); };
     connection.parser = {};
     const bool keep_alive = request.head.keep_alive && !connection.at_end;
     if (!Send(connection, responder_->Answer(request, keep_alive, worker))) return Next::kClose;

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,6 +24,9 @@ namespace oncegate::control {
 struct WholeRequest {
   http::RequestHead head;
   std::string body;
+  std::string client_ip;
+  // Whether nobody will read the answer: the client is gone, or has closed its sending side. While it is answered only.
+  std::function<bool()> client_gone;
 };
 
 // Turns requests into the bytes of answers. `worker` is below ListenerOptions::workers, and one worker has one call at
@@ -79,7 +83,7 @@ class Listener {
   bool HasConnections();
   void AcceptAll();
   void WatchListener(uint32_t events);
-  void Admit(int fd);
+  void Admit(int fd, std::string client_ip);
   void Wake(int fd);
   void CloseExpired();
   bool EvictIdle();

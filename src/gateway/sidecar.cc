@@ -1,5 +1,6 @@
 #include "gateway/sidecar.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -43,8 +44,8 @@ ErrorCode CodeOf(const Decision& decision) {
 // One claim's time to wait, and its place among those who may.
 class Sidecar::Wait {
  public:
-  Wait(std::atomic<size_t>& waiting, const Clock& clock, int64_t wait_ms)
-      : waiting_(waiting), clock_(clock), has_place_(wait_ms > 0 && TakePlace()) {
+  Wait(std::atomic<size_t>& waiting, const Clock& clock, int64_t wait_ms, const std::function<bool()>& client_gone)
+      : waiting_(waiting), clock_(clock), client_gone_(client_gone), has_place_(wait_ms > 0 && TakePlace()) {
     deadline_ms_ = clock.SteadyMs() + (has_place_ ? wait_ms : 0);
   }
   ~Wait() {
@@ -60,9 +61,14 @@ class Sidecar::Wait {
     signal_ = std::make_shared<Signal>();
     return std::make_unique<ThreadWaiter>(signal_);
   }
-  WakeReason Await() {
+  // Nothing: the client is gone. Its waiter stays in the table until it is woken, and nobody notices.
+  std::optional<WakeReason> Await() {
     std::unique_lock lock(signal_->mutex);
-    signal_->changed.wait(lock, [this] { return signal_->reason.has_value(); });
+    const auto woken = [this] { return signal_->reason.has_value(); };
+    while (!signal_->changed.wait_for(lock, std::chrono::milliseconds(kGoneCheckIntervalMs), woken)) {
+      if (client_gone_ && client_gone_()) return std::nullopt;
+    }
+    if (client_gone_ && client_gone_()) return std::nullopt;
     return *signal_->reason;
   }
 
@@ -75,13 +81,15 @@ class Sidecar::Wait {
 
   std::atomic<size_t>& waiting_;
   const Clock& clock_;
+  const std::function<bool()>& client_gone_;
   const bool has_place_;
   int64_t deadline_ms_ = 0;
   std::shared_ptr<Signal> signal_;
 };
 
-Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms) {
-  Wait wait(waiting_, parts_.clock, wait_ms);
+Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms,
+                                   const std::function<bool()>& client_gone) {
+  Wait wait(waiting_, parts_.clock, wait_ms, client_gone);
   for (;;) {
     Result<std::optional<ClaimResult>> tried = TryOnce(claim, facts, &wait);
     if (!tried.ok()) return tried.status();
@@ -91,7 +99,12 @@ Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, RequestFacts facts
     }
     // What it waits for is an earlier attempt: should that end unknown, this claim may not be the next one.
     facts.on_unknown = UnknownPolicy::kHold;
-    switch (wait.Await()) {
+    const std::optional<WakeReason> reason = wait.Await();
+    if (!reason) {
+      parts_.counters.Add(ErrorCode::kInFlight);
+      return ClaimResult(Refused{InFlight{}, {}});
+    }
+    switch (*reason) {
       case WakeReason::kSettled:
       case WakeReason::kForgot:
         continue;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "base/clock.h"
@@ -34,12 +35,16 @@ class Sidecar {
   // Claims that wait at once: each holds its caller's thread. Those beyond are answered as if they did not want to
   // wait.
   static constexpr size_t kWaitingMax = 8;
+  // How long a client that has left may keep such a place.
+  static constexpr int64_t kGoneCheckIntervalMs = 250;
 
   explicit Sidecar(const SidecarParts& parts) : parts_(parts) {}
 
-  // Claims the key for its owner's lease, or says why not; for up to `wait_ms` it waits for whoever has the key.
-  // REQUIRES: claim.owner is kSidecar. Errors as of Store::Claim; Unavailable also when the process goes down.
-  Result<ClaimResult> Claim(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms);
+  // Claims the key for its owner's lease, or says why not; for up to `wait_ms` it waits for whoever has the key, unless
+  // `client_gone` says that nobody waits for the answer any more: such a claim is not made after a wait. REQUIRES:
+  // claim.owner is kSidecar. Errors as of Store::Claim; Unavailable also when the process goes down.
+  Result<ClaimResult> Claim(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms,
+                            const std::function<bool()>& client_gone = {});
 
   // Conflict: no key is held by this token.
   Status Complete(const Token& token, StoredResponse response);

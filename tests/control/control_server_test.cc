@@ -272,6 +272,22 @@ TEST_F(ControlServerTest, ServesManyClientsAtOnceAndStopsWithThemConnected) {
   EXPECT_TRUE(open.AtEnd());
 }
 
+TEST_F(ControlServerTest, AClaimsClientIsKnownAndMissed) {
+  Listen({}, 3);
+  const RawAnswer first = Ask("POST /v1/claims", "", R"({"key":"a"})");
+  ASSERT_EQ(first.status, 201);
+  const ScopedKey key("default", "a");
+  EXPECT_EQ((*store_.Get(key, RecordParts::kAll))->source_ip, "127.0.0.1");
+  {
+    RawClient leaves(port_);
+    leaves.Send(Request("POST /v1/claims", "", R"({"key":"a","wait":"60s"})"));
+  }
+  while (gateway_->counters().Total(http::ErrorCode::kInFlight) == 0) std::this_thread::yield();
+  const std::string token = first.body.substr(first.body.find(R"("token":")") + 9, 32);
+  EXPECT_EQ(Ask("POST /v1/claims/" + token + "/release", "", "{}").status, 204);
+  EXPECT_FALSE(store_.Get(key, RecordParts::kAll)->has_value()) << "nobody is elected whose client has left";
+}
+
 class ControlTlsTest : public ControlServerTest {
  protected:
   ControlTlsTest() {

@@ -150,6 +150,20 @@ TEST_F(SidecarTest, OnlySoManyClaimsWait) {
   EXPECT_EQ(words, (std::map<std::string, int>{{"in-flight", 4}, {"replay", 8}}));
 }
 
+TEST_F(SidecarTest, AClaimWhoseClientLeftIsNotMade) {
+  const Claimed first = MustClaim(ClaimOf("a"));
+  std::atomic<bool> gone{false};
+  std::future<std::string> second = std::async(std::launch::async, [&] {
+    return WordFor(sidecar().Claim(ClaimOf("a"), {}, 60'000, [&gone] { return gone.load(); }));
+  });
+  gone = true;
+  // It gives its place up although nothing has happened to the key.
+  EXPECT_EQ(second.get(), "in-flight");
+  ASSERT_TRUE(sidecar().Release(first.token).ok());
+  EXPECT_FALSE(store_.Get(ScopedKey("default", "a"), RecordParts::kAll)->has_value());
+  EXPECT_EQ(MustClaim(ClaimOf("a")).attempt, 1U);
+}
+
 TEST_F(SidecarTest, AShutDownEndsWaits) {
   MustClaim(ClaimOf("a"));
   std::future<std::string> waits = ClaimLater(ClaimOf("a"), 60'000);
