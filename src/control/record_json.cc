@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "http/chars.h"
+#include "http/head.h"
 
 namespace oncegate::control {
 namespace {
@@ -30,6 +31,63 @@ void WriteFields(std::string_view lines, JsonWriter* json) {
   json->EndArray();
 }
 
+constexpr std::string_view kHiddenValue = "(hidden)";
+
+bool NamesSignature(std::string_view name) {
+  constexpr std::string_view kEnd = "signature";
+  return name.size() >= kEnd.size() && http::EqualsIgnoreCase(name.substr(name.size() - kEnd.size()), kEnd);
+}
+
+// The end of the JSON string that begins at `at` (behind its last quote), or npos.
+size_t EndOfString(std::string_view text, size_t at) {
+  for (size_t i = at + 1; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      return i + 1;
+    }
+  }
+  return std::string_view::npos;
+}
+
+// Goes from string to string, so that also what is not quite JSON is gone through.
+std::string HideInJson(std::string_view text) {
+  std::string out;
+  size_t copied = 0;
+  for (size_t at = text.find('"'); at != std::string_view::npos; at = text.find('"', at)) {
+    const size_t end = EndOfString(text, at);
+    if (end == std::string_view::npos) break;
+    const std::string_view name = text.substr(at + 1, end - at - 2);
+    const size_t colon = text.find_first_not_of(" \t\r\n", end);
+    at = end;
+    if (colon == std::string_view::npos || text[colon] != ':' || !NamesSignature(name)) continue;
+    const size_t value = text.find_first_not_of(" \t\r\n", colon + 1);
+    if (value == std::string_view::npos || text[value] != '"') continue;
+    const size_t value_end = EndOfString(text, value);
+    if (value_end == std::string_view::npos) break;
+    out.append(text.substr(copied, value + 1 - copied)).append(kHiddenValue).push_back('"');
+    at = copied = value_end;
+  }
+  return out.append(text.substr(copied));
+}
+
+std::string HideInForm(std::string_view text) {
+  std::string out;
+  while (true) {
+    const size_t end = std::min(text.find('&'), text.size());
+    const std::string_view pair = text.substr(0, end);
+    const size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && NamesSignature(pair.substr(0, equals))) {
+      out.append(pair.substr(0, equals + 1)).append(kHiddenValue);
+    } else {
+      out.append(pair);
+    }
+    if (end == text.size()) return out;
+    out.push_back('&');
+    text.remove_prefix(end + 1);
+  }
+}
+
 void WriteBody(std::string_view body, bool kept, JsonWriter* json) {
   if (!kept) {
     json->Name("body").Null();
@@ -43,7 +101,7 @@ void WriteRequest(const StoredRequest& request, const RecordView& view, JsonWrit
   json->Name("method").String(request.method);
   json->Name("target").String(request.target);
   WriteFields(request.fields, json);
-  if (view.with_bodies) WriteBody(request.body, request.body_kept, json);
+  if (view.with_bodies) WriteBody(ShownBody(request.body), request.body_kept, json);
   json->EndObject();
 }
 
@@ -131,6 +189,15 @@ bool IsShownField(std::string_view name) {
   std::transform(lower.begin(), lower.end(), lower.begin(), http::ToLower);
   return std::none_of(kHiddenParts.begin(), kHiddenParts.end(),
                       [&lower](std::string_view part) { return lower.find(part) != std::string::npos; });
+}
+
+std::string ShownBody(std::string_view body) {
+  constexpr std::string_view kMark = "ignature";
+  const auto same = [](char a, char b) { return http::ToLower(a) == b; };
+  if (std::search(body.begin(), body.end(), kMark.begin(), kMark.end(), same) == body.end()) return std::string(body);
+  const size_t first = body.find_first_not_of(" \t\r\n");
+  const bool json = first != std::string_view::npos && (body[first] == '{' || body[first] == '[');
+  return json ? HideInJson(body) : HideInForm(body);
 }
 
 RecordState EffectiveState(const Record& record, const RecordView& view) {

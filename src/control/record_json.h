@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "control/json_writer.h"
 #include "core/record.h"
@@ -28,6 +30,10 @@ void WriteRecord(const Record& record, const RecordView& view, JsonWriter* json)
 
 // Whether a header field may be shown to people.
 bool IsShownField(std::string_view name);
+
+// A request's body as people may see it: of JSON and forms, the values of members whose names end in "signature" are
+// replaced. Some senders sign in the body, and a signature is as good there as in a header.
+std::string ShownBody(std::string_view body);
 
 // What the process adds to what the store counts.
 struct ProcessStats {

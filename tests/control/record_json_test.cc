@@ -89,6 +89,26 @@ TEST(RecordJsonTest, NeverShowsSignaturesAndCredentials) {
   EXPECT_NE(json.find(R"("headers":[["X-B","c"]])"), std::string::npos) << json;
 }
 
+TEST(RecordJsonTest, SignaturesInBodiesAreNotShownEither) {
+  const std::pair<std::string, std::string> rows[] = {
+      {R"x({"Message":"m","Signature" : "AbC=","SignatureVersion":"1"})x",
+       R"x({"Message":"m","Signature" : "(hidden)","SignatureVersion":"1"})x"},
+      {R"x([{"additionalData":{"hmacSignature":"a\"b","x":"signature"}}])x",
+       R"x([{"additionalData":{"hmacSignature":"(hidden)","x":"signature"}}])x"},
+      {R"x({"signature":{"token":"t","signature":"s"}})x", R"x({"signature":{"token":"t","signature":"(hidden)"}})x"},
+      {R"x({"a":"Signature:","b":["signature","c"],"signature":7})x",
+       R"x({"a":"Signature:","b":["signature","c"],"signature":7})x"},
+      {R"x({"signature":"cut)x", R"x({"signature":"cut)x"},
+      {"bt_signature=a%7Cb&bt_payload=c", "bt_signature=(hidden)&bt_payload=c"},
+      {"signature", "signature"},
+      {R"x({"order":42})x", R"x({"order":42})x"},
+  };
+  for (const auto& [body, shown] : rows) EXPECT_EQ(ShownBody(body), shown) << body;
+  Record record = MakeRecord();
+  record.request->body = rows[0].first;
+  EXPECT_EQ(Json(record).find("AbC="), std::string::npos);
+}
+
 TEST(RecordJsonTest, InProgressWithoutSomebodyWhoExecutesIsUnknown) {
   struct Row {
     RecordState state;
