@@ -10,7 +10,7 @@ const std::array<RecordFilters::Filter, 5> RecordFilters::kFilters = {{
     {"type", "VALUE", "Only this type"},
     {"state", "STATE", "Only in_progress, completed or unknown ones"},
     {"prefix", "TEXT", "Only keys that begin with this"},
-    {"label", "NAME:VALUE", "Only records with this label"},
+    {"label", "NAME=VALUE", "Only records with this label"},
 }};
 
 void RecordFilters::AddTo(CommandLine& line) {
@@ -25,7 +25,11 @@ std::string RecordFilters::Query() const {
   for (size_t i = 0; i < kFilters.size(); ++i) {
     if (values_[i].empty()) continue;
     if (!query.empty()) query.push_back('&');
-    query.append(kFilters[i].name).append("=").append(control::PercentEncode(values_[i]));
+    std::string value = values_[i];
+    // As --label of serve has it; the API divides with ':', which no name has, and so may people.
+    const size_t mark = value.find_first_of(":=");
+    if (kFilters[i].name == "label" && mark != std::string::npos) value[mark] = ':';
+    query.append(kFilters[i].name).append("=").append(control::PercentEncode(value));
   }
   return query;
 }

@@ -62,7 +62,9 @@ TEST_F(CommandE2e, GetListStatsReleaseAndCleanupSpeakToTheServer) {
   EXPECT_EQ(Run({"get", "a/b"}).exit_code, 0);
   ExpectOneLine(Run({"get", "nobody"}), 1, "nobody");
 
-  const CommandResult list = Run({"list", "--json", "--label", "order_id:ord_42"});
+  EXPECT_EQ(Run({"list", "--json", "--label", "order_id=ord_42"}).out,
+            Run({"list", "--json", "--label", "order_id:ord_42"}).out);
+  const CommandResult list = Run({"list", "--json", "--label", "order_id=ord_42"});
   EXPECT_NE(list.out.find(R"("key":"evt_1")"), std::string::npos) << list.out;
   EXPECT_EQ(list.out.find(R"("key":"a/b")"), std::string::npos) << list.out;
 

@@ -72,5 +72,20 @@ class ShadowTest(unittest.TestCase):
             client.close()
 
 
+class WatchTest(unittest.TestCase):
+    def test_stats_are_shown_until_ctrl_c(self):
+        with Served(BINARY) as served:
+            command = [BINARY, "stats", "--watch", "--control", f"http://127.0.0.1:{served.ports['control']}"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+                shown = []
+                while not any(line.startswith("replayed/s") for line in shown):
+                    shown.append(watch.stdout.readline())
+                    self.assertTrue(shown[-1], "it ended")
+                self.assertNotIn("\x1b", "".join(shown), "this is no terminal")
+                watch.send_signal(signal.SIGINT)
+                watch.stdout.read()
+                self.assertEqual(watch.wait(), 0)
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
