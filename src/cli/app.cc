@@ -6,14 +6,7 @@
 namespace oncegate::cli {
 namespace {
 
-struct Command {
-  std::string_view name;
-  std::string_view arguments;
-  std::string_view help;
-  int (*run)(const Arguments&, const Console&);
-};
-
-constexpr Command kCommands[] = {
+constexpr CommandInfo kCommands[] = {
     {"serve", "", "run the gateway and the control listener", RunServe},
     {"get", "KEY", "show one record", RunGet},
     {"list", "", "list records, newest first", RunList},
@@ -29,13 +22,14 @@ constexpr Command kCommands[] = {
     {"import", "FILE", "take over records from lines of JSON", RunImport},
     {"providers", "[NAME]", "list the built-in provider profiles, or show one", RunProviders},
     {"check", "[FILE]", "say what a saved webhook request's key is and whether its signature holds", RunCheck},
+    {"completion", "SHELL", "print completions for bash, zsh or fish", RunCompletion},
     {"version", "", "show version, build and library versions", RunVersion},
 };
 
 void PrintHelp(std::ostream& out) {
   constexpr size_t kColumn = 20;
   out << "oncegate lets every webhook take effect once.\n\nUsage: oncegate COMMAND [FLAGS]\n\nCommands:\n";
-  for (const Command& command : kCommands) {
+  for (const CommandInfo& command : kCommands) {
     std::string title(command.name);
     if (!command.arguments.empty()) title.append(" ").append(command.arguments);
     title.resize(std::max(title.size() + 1, kColumn), ' ');
@@ -45,6 +39,10 @@ void PrintHelp(std::ostream& out) {
 }
 
 }  // namespace
+
+std::span<const CommandInfo> Commands() {
+  return kCommands;
+}
 
 int Fail(const Console& console, int exit_code, std::string_view message) {
   console.err << "oncegate: " << message << "\n" << std::flush;
@@ -62,7 +60,7 @@ int Run(const Arguments& arguments, const Console& console) {
     return kExitOk;
   }
   if (name == "--version") return RunVersion({}, console);
-  for (const Command& command : kCommands) {
+  for (const CommandInfo& command : kCommands) {
     if (command.name != name) continue;
     try {
       return command.run(Arguments(arguments.begin() + 1, arguments.end()), console);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <iosfwd>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,15 @@ using Arguments = std::vector<std::string>;
 // Runs `oncegate <arguments>`; the exit code of the process.
 int Run(const Arguments& arguments, const Console& console);
 
+// The commands, in the order of the help.
+struct CommandInfo {
+  std::string_view name;
+  std::string_view arguments;
+  std::string_view help;
+  int (*run)(const Arguments&, const Console&);
+};
+std::span<const CommandInfo> Commands();
+
 // One line on standard error; returns `exit_code`.
 int Fail(const Console& console, int exit_code, std::string_view message);
 
@@ -41,6 +51,7 @@ int RunExport(const Arguments& arguments, const Console& console);
 int RunImport(const Arguments& arguments, const Console& console);
 int RunProviders(const Arguments& arguments, const Console& console);
 int RunCheck(const Arguments& arguments, const Console& console);
+int RunCompletion(const Arguments& arguments, const Console& console);
 int RunVersion(const Arguments& arguments, const Console& console);
 
 }  // namespace oncegate::cli

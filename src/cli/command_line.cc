@@ -96,6 +96,15 @@ void CommandLine::Footer(const std::string& text) {
 
 std::optional<int> CommandLine::Parse(const Arguments& arguments, const Console& console) {
   CLI::App& app = parser_->app;
+  if (arguments.size() == 1 && arguments.front() == kDescribeFlags) {
+    for (const CLI::Option* option : app.get_options()) {
+      const bool flag = option->nonpositional();
+      const bool takes_value = flag && option->get_items_expected_max() > 0;
+      console.out << (flag ? "--" : "") << option->get_single_name() << "\t"
+                  << (takes_value ? option->get_type_name() : "") << "\t" << option->get_description() << "\n";
+    }
+    return kExitOk;
+  }
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
     return std::nullopt;

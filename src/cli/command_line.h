@@ -64,6 +64,10 @@ class CommandLine {
   const std::unique_ptr<Parser> parser_;
 };
 
+// The only argument of a command: prints its arguments and flags, a line each: name, what stands for the value (nothing
+// for a switch) and help, divided by tabs. For what is made from them.
+inline constexpr std::string_view kDescribeFlags = "--describe-flags";
+
 // One value of a file in CLI11's configuration format (TOML, in essence).
 struct ConfigValue {
   std::vector<std::string> sections;
