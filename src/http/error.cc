@@ -8,7 +8,9 @@
 namespace oncegate::http {
 namespace {
 
-constexpr std::string_view kTypeBase = "https://oncegate.dev/errors/";
+// A name, not an address: there is no public site, and an address that nobody serves would be worse than none. Each
+// name has a heading in docs/errors.md.
+constexpr std::string_view kTypeBase = "urn:oncegate:error:";
 
 struct ErrorRow {
   ErrorCode code;

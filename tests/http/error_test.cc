@@ -55,7 +55,7 @@ TEST(Error, TableOfTheContract) {
 TEST(ProblemJson, HasAllMembers) {
   const Error error = {.code = ErrorCode::kInFlight, .detail = "wait", .retry_after_s = 1, .status = std::nullopt};
   EXPECT_EQ(ProblemJson(error),
-            R"({"type":"https://oncegate.dev/errors/in-flight",)"
+            R"({"type":"urn:oncegate:error:in-flight",)"
             R"("title":"Another delivery of this key is being executed","status":409,"detail":"wait",)"
             R"("code":"in-flight","retryable":true})");
 }

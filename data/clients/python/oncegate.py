@@ -343,7 +343,7 @@ def _fingerprint(method, url, body):
 
 
 def _problem(code, status, title, detail, retryable, retry_after=None):
-    return _refusal({"type": f"https://oncegate.dev/errors/{code}", "title": title, "status": status, "detail": detail,
+    return _refusal({"type": f"urn:oncegate:error:{code}", "title": title, "status": status, "detail": detail,
                      "code": code, "retryable": retryable}, retry_after=retry_after)
 
 

@@ -23,7 +23,7 @@ const TITLES = {
 
 function problemOf(code, detail) {
   const [status, retryable, title] = TITLES[code];
-  return { type: `https://oncegate.dev/errors/${code}`, title, status, detail, code, retryable };
+  return { type: `urn:oncegate:error:${code}`, title, status, detail, code, retryable };
 }
 
 function oneOf(name, value, values) {
