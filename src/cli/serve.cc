@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <ostream>
 
 #include "cli/app.h"
 #include "cli/command_line.h"
 #include "cli/serve_flags.h"
 #include "cli/server.h"
+#include "cli/service_manager.h"
 #include "cli/version.h"
 
 namespace oncegate::cli {
@@ -17,6 +19,11 @@ namespace {
 
 // Files of the store, connections to the application, and what else a process opens besides its clients.
 constexpr size_t kOtherDescriptors = 512;
+
+// Beside --drain-timeout: flushing the store and letting go of the last clients.
+constexpr int64_t kStopMs = 60'000;
+
+constexpr std::string_view kServing = "answering requests";
 
 constexpr std::string_view kFooter =
     "Every flag can also stand in the file that --config names (key-header = [\"A\", \"B\"]) and in an environment\n"
@@ -55,15 +62,33 @@ sigset_t ServeSignals() {
   return signals;
 }
 
-void Reload(Server& server, const FlagSources& sources, Logger& logger) {
+// Of CLOCK_MONOTONIC, which is the one that systemd goes by; Clock's counts while the machine sleeps.
+int64_t MonotonicUs() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000 + now.tv_nsec / 1000;
+}
+
+void Reload(Server& server, const FlagSources& sources, Logger& logger, const ServiceManager& manager) {
+  manager.Reloading(MonotonicUs());
   const Result<ServeOptions> fresh = ReadServeOptions(sources);
   if (!fresh.ok()) {
     logger.Log(LogLevel::kError, LogEvent::kError, "error in idempotency configuration, the old one stays in force",
                {{"reason", fresh.status().message()}});
+    manager.Ready("the configuration cannot be used, the old one stays in force: " + fresh.status().message());
     return;
   }
   for (const std::string& warning : fresh->warnings) logger.Log(LogLevel::kWarn, LogEvent::kWarning, warning);
   server.Reload(*fresh);
+  manager.Ready(kServing);
+}
+
+// For whoever is about to (re)start a server. What only a start can tell, such as an address that is taken or a store
+// in use, is not looked at, so that a running server does not matter.
+int CheckConfig(const ServeOptions& options, const Console& console) {
+  for (const std::string& warning : options.warnings) console.err << "oncegate: warning: " << warning << "\n";
+  console.out << "the configuration can be used\n" << std::flush;
+  return kExitOk;
 }
 
 void Announce(const ServeOptions& options, const Server& server, const Console& console, Logger& logger) {
@@ -77,13 +102,13 @@ void Announce(const ServeOptions& options, const Server& server, const Console& 
 }
 
 // Returns when the process is to end. Signals are taken here and nowhere else: all threads have them blocked.
-void WaitForEnd(Server& server, const FlagSources& sources, Logger& logger) {
+void WaitForEnd(Server& server, const FlagSources& sources, Logger& logger, const ServiceManager& manager) {
   const sigset_t signals = ServeSignals();
   while (true) {
     int signal = 0;
     if (sigwait(&signals, &signal) != 0) continue;
     if (signal != SIGHUP) return;
-    Reload(server, sources, logger);
+    Reload(server, sources, logger, manager);
   }
 }
 
@@ -100,6 +125,8 @@ void LetSignalsKill() {
 int RunServe(const Arguments& arguments, const Console& console) {
   CommandLine line("Runs the gateway and the control listener.", "oncegate serve");
   line.Footer(std::string(kFooter));
+  bool check_only = false;
+  line.Switch("--check-config", &check_only, "Says whether the configuration can be used, and ends");
   // The table's readers say what is wrong with a value.
   const auto add = [&line](const ServeFlag& flag) {
     line.Collect("--" + std::string(flag.name), std::string(flag.group), std::string(flag.value),
@@ -111,6 +138,7 @@ int RunServe(const Arguments& arguments, const Console& console) {
   const FlagSources sources = SourcesOf(line);
   const Result<ServeOptions> options = ReadServeOptions(sources);
   if (!options.ok()) return Fail(console, kExitUsage, options.status().message());
+  if (check_only) return CheckConfig(*options, console);
 
   KeepHeapSmall();
   std::signal(SIGPIPE, SIG_IGN);
@@ -124,8 +152,11 @@ int RunServe(const Arguments& arguments, const Console& console) {
   Result<std::unique_ptr<Server>> server = Server::Start(*options, clock, logger);
   if (!server.ok()) return Fail(console, kExitFailed, server.status().message());
   Announce(*options, **server, console, logger);
-  WaitForEnd(**server, sources, logger);
+  const ServiceManager manager(std::getenv("NOTIFY_SOCKET"));
+  manager.Ready(kServing);
+  WaitForEnd(**server, sources, logger, manager);
   LetSignalsKill();
+  manager.Stopping((*server)->drain_timeout_ms() + kStopMs);
   (*server)->Drain();
   return kExitOk;
 }

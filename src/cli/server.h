@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ class Server {
   // URLs with the real ports. Without an application there is no gateway.
   [[nodiscard]] std::vector<std::string> gateway_addresses() const;
   [[nodiscard]] const std::string& control_address() const;
+
+  [[nodiscard]] int64_t drain_timeout_ms() const { return options_.drain_timeout_ms; }
 
   // Brings policies, tokens and certificates into force for what arrives from now on; logs what has changed and needs a
   // restart. `fresh` was read whole: files that cannot be used never get here (ReadServeOptions).

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -116,6 +117,25 @@ TEST(AppTest, WrongUseEndsWithOneLineAndExitCode2) {
     EXPECT_EQ(ran.err, row.wanted);
     EXPECT_EQ(ran.out, "") << row.wanted;
   }
+}
+
+TEST(AppTest, CheckConfigReadsEveryFileAndStartsNothing) {
+  const std::string directory = testing::TempDir();
+  const std::string secret = directory + "/check_config_secret";
+  const std::string config = directory + "/check_config.toml";
+  std::filesystem::remove(secret);  // of an earlier run
+  std::ofstream(config) << "upstream = \"http://127.0.0.1:9\"\nprovider = \"github\"\nsecret-file = \"" << secret
+                        << "\"\ndata-dir = \"" << directory << "/never-made\"\nttl = \"1h\"\n";
+  const Ran missing = RunWith({"serve", "--check-config", "--config", config});
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_NE(missing.err.find("--secret-file"), std::string::npos) << missing.err;
+
+  std::ofstream(secret) << "s\n";
+  const Ran usable = RunWith({"serve", "--check-config", "--config", config});
+  EXPECT_EQ(usable.exit_code, 0) << usable.err;
+  EXPECT_EQ(usable.out, "the configuration can be used\n");
+  EXPECT_NE(usable.err.find("warning: --ttl"), std::string::npos) << usable.err;
+  EXPECT_FALSE(std::filesystem::exists(directory + "/never-made"));
 }
 
 TEST(AppTest, HelpOfServeGroupsFlagsAndShowsDefaults) {
