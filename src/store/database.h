@@ -2,6 +2,10 @@
 
 #include <rocksdb/db.h>
 #include <rocksdb/write_buffer_manager.h>
+// Since RocksDB 8 cache.h only names Cache.
+#if __has_include(<rocksdb/advanced_cache.h>)
+#include <rocksdb/advanced_cache.h>
+#endif
 
 #include <array>
 #include <atomic>
