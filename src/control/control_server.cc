@@ -89,12 +89,23 @@ class Engine final : public httplib::Server {
   std::string Serve(const WholeRequest& request, bool keep_alive) {
     request_ = &request;
     MemoryStream stream(request.head.method + " / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
-    bool closed = false;
-    process_request(stream, !keep_alive, closed, {});
+    Process(*this, stream, !keep_alive);
     return stream.TakeOutput();
   }
 
  private:
+  // httplib 0.11 (Debian 12) asks the stream for the addresses, later ones (0.18 in Debian 13) the caller. A template,
+  // because only there a call that does not exist is no error.
+  template <typename Self>
+  static void Process(Self& self, MemoryStream& stream, bool close) {
+    bool closed = false;
+    if constexpr (requires { self.process_request(stream, close, closed, nullptr); }) {
+      self.process_request(stream, close, closed, nullptr);
+    } else {
+      self.process_request(stream, "", 0, "", 0, close, closed, nullptr);
+    }
+  }
+
   static ApiAnswer Failure() {
     return ProblemAnswer(http::Error{.code = ErrorCode::kStoreUnavailable,
                                      .detail = "The request failed inside of the server.",

@@ -25,7 +25,7 @@ base_system() {
   local suite=$1 base=build/chroots/$1
   if [ ! -f "$base/.complete" ]; then
     mkdir -p build/chroots
-    rm -rf "$base"
+    rm -rf --one-file-system "$base"
     echo "debootstrap of $suite: takes a few minutes" >&2
     debootstrap --variant=minbase "$suite" "$base" "$(mirror)" >"build/chroots/$suite.log" 2>&1 || {
       tail -n 20 "build/chroots/$suite.log" >&2
