@@ -28,6 +28,7 @@ class LaterClock final : public Clock {
   explicit LaterClock(int64_t later_ms) : later_ms_(later_ms) {}
   [[nodiscard]] int64_t WallMs() const override { return clock_.WallMs() + later_ms_; }
   [[nodiscard]] int64_t SteadyMs() const override { return clock_.SteadyMs() + later_ms_; }
+  [[nodiscard]] int64_t SteadyUs() const override { return clock_.SteadyUs() + later_ms_ * 1000; }
 
  private:
   const SystemClock clock_;

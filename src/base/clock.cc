@@ -5,19 +5,22 @@
 namespace oncegate {
 namespace {
 
-int64_t ReadMs(clockid_t id) {
+int64_t ReadUs(clockid_t id) {
   timespec now{};
   clock_gettime(id, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+  return static_cast<int64_t>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000;
 }
 
 }  // namespace
 
 int64_t SystemClock::WallMs() const {
-  return ReadMs(CLOCK_REALTIME);
+  return ReadUs(CLOCK_REALTIME) / 1000;
 }
 int64_t SystemClock::SteadyMs() const {
-  return ReadMs(CLOCK_BOOTTIME);
+  return ReadUs(CLOCK_BOOTTIME) / 1000;
+}
+int64_t SystemClock::SteadyUs() const {
+  return ReadUs(CLOCK_BOOTTIME);
 }
 
 }  // namespace oncegate

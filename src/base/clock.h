@@ -16,6 +16,9 @@ class Clock {
 
   // Milliseconds since some fixed moment; never goes back, and counts while the machine sleeps.
   [[nodiscard]] virtual int64_t SteadyMs() const = 0;
+
+  // The same in microseconds, to measure how long something takes.
+  [[nodiscard]] virtual int64_t SteadyUs() const = 0;
 };
 
 // The machine's clocks (CLOCK_REALTIME and CLOCK_BOOTTIME).
@@ -23,6 +26,7 @@ class SystemClock final : public Clock {
  public:
   [[nodiscard]] int64_t WallMs() const override;
   [[nodiscard]] int64_t SteadyMs() const override;
+  [[nodiscard]] int64_t SteadyUs() const override;
 };
 
 // A clock that stands still until it is told to move; for tests.
@@ -32,6 +36,7 @@ class ManualClock final : public Clock {
 
   [[nodiscard]] int64_t WallMs() const override { return wall_ms_.load(); }
   [[nodiscard]] int64_t SteadyMs() const override { return steady_ms_.load(); }
+  [[nodiscard]] int64_t SteadyUs() const override { return steady_ms_.load() * 1000; }
 
   // Time passes: both clocks move.
   void Advance(int64_t ms) {

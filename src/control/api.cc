@@ -199,7 +199,7 @@ ApiAnswer ControlApi::GetStats(const Call&) {
   std::optional<ProcessStats> process;
   if (parts_.running) {
     process = ProcessStats{.uptime_seconds = (parts_.clock.SteadyMs() - started_ms_) / 1000,
-                           .counters = parts_.gateway == nullptr ? nullptr : &parts_.gateway->counters()};
+                           .meter = parts_.gateway == nullptr ? nullptr : &parts_.gateway->meter()};
     if (parts_.gateway != nullptr) process->shadow = parts_.gateway->shadow().Totals();
   }
   JsonWriter json;
@@ -311,6 +311,7 @@ Housekeeper::Replays ControlApi::PendingReplays(const ScopedKey& key) const {
 
 // The log says what happened; the answer does not, for messages of the store name files.
 ApiAnswer ControlApi::StoreProblem(const Status& status) {
+  if (parts_.gateway != nullptr) parts_.gateway->meter().CountStoreError();
   parts_.logger.Log(LogLevel::kError, LogEvent::kError, "error in idempotency store", {{"reason", status.message()}});
   return ProblemAnswer(http::Error{.code = ErrorCode::kStoreUnavailable,
                                    .detail = "The store cannot answer; the log says why.",

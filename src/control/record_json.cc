@@ -125,12 +125,12 @@ void WriteHistory(const std::vector<HistoryEntry>& history, JsonWriter* json) {
 }
 
 // Counts by outcome, under the names of the outcomes with '_' for '-'.
-void WriteRequests(const OutcomeCounters* counters, JsonWriter* json) {
+void WriteRequests(const RequestMeter* meter, JsonWriter* json) {
   json->BeginObject();
   for (size_t i = 0; i < Outcome::kCount; ++i) {
     std::string name(Outcome::FromIndex(i).name());
     std::replace(name.begin(), name.end(), '-', '_');
-    json->Name(name).Uint(counters == nullptr ? 0 : counters->Total(Outcome::FromIndex(i)));
+    json->Name(name).Uint(meter == nullptr ? 0 : meter->Total(Outcome::FromIndex(i)));
   }
   json->EndObject();
 }
@@ -142,9 +142,9 @@ void WriteShadow(const ShadowCounters::Counts& counts, JsonWriter* json) {
   json->EndObject();
 }
 
-void WriteHitRate(const OutcomeCounters* counters, JsonWriter* json) {
-  const uint64_t replayed = counters == nullptr ? 0 : counters->Total(Outcome::kReplayed);
-  const uint64_t answered = replayed + (counters == nullptr ? 0 : counters->Total(Outcome::kExecuted));
+void WriteHitRate(const RequestMeter* meter, JsonWriter* json) {
+  const uint64_t replayed = meter == nullptr ? 0 : meter->Total(Outcome::kReplayed);
+  const uint64_t answered = replayed + (meter == nullptr ? 0 : meter->Total(Outcome::kExecuted));
   if (answered == 0) {
     json->Null();
   } else {
@@ -250,9 +250,9 @@ void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const st
   process ? json->Int(process->uptime_seconds) : json->Null();
   WriteCounts(stats, json);
   json->Name("requests");
-  process ? WriteRequests(process->counters, json) : static_cast<void>(json->Null());
+  process ? WriteRequests(process->meter, json) : static_cast<void>(json->Null());
   json->Name("hit_rate");
-  process ? WriteHitRate(process->counters, json) : static_cast<void>(json->Null());
+  process ? WriteHitRate(process->meter, json) : static_cast<void>(json->Null());
   WriteCleanups(cleanups, json);
   json->Name("store").BeginObject();
   json->Name("disk_bytes").Uint(stats.disk_bytes).Name("wal_bytes").Uint(stats.wal_bytes);

@@ -8,7 +8,7 @@
 #include "control/json_writer.h"
 #include "core/record.h"
 #include "gateway/housekeeper.h"
-#include "gateway/outcome.h"
+#include "gateway/request_meter.h"
 #include "gateway/shadow.h"
 #include "store/store.h"
 
@@ -38,7 +38,7 @@ std::string ShownBody(std::string_view body);
 // What the process adds to what the store counts.
 struct ProcessStats {
   int64_t uptime_seconds = 0;
-  const OutcomeCounters* counters = nullptr;  // null: no gateway runs, all are 0
+  const RequestMeter* meter = nullptr;  // null: no gateway runs, all are 0
   ShadowCounters::Counts shadow{};
 };
 

@@ -44,6 +44,7 @@ class Delivery final : public Waiter {
   const std::shared_ptr<const Route> route;
   const InboundRequest request;
   const std::unique_ptr<ReplyChannel> channel;
+  const int64_t started_us;  // steady clock
 
   Plan plan = Plan::kPass;
   ScopedKey key;

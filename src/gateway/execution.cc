@@ -71,19 +71,11 @@ void Gateway::Pass(Delivery& delivery) {
 
 // As a pure proxy, up to the client's answer.
 ForwardResult Gateway::ForwardPassed(Delivery& delivery, ResponseCollector& collector, Outcome outcome) {
-  const InboundRequest& request = delivery.request;
-  const Route& route = *delivery.route;
-  ForwardResult result = UpstreamOf(route).Forward({.method = request.head.method,
-                                                    .head = OutboundHead(route, request, nullptr),
-                                                    .body = request.body,
-                                                    .total_timeout_ms = 0,
-                                                    .idle_timeout_ms = route.upstream_timeout_ms},
-                                                   collector);
-  if (result.end == ForwardEnd::kAnswered) {
-    counters_.Add(outcome);
-    collector.Finish();
-  } else if (result.end == ForwardEnd::kStopped) {
-    counters_.Add(outcome);  // the client left in the middle of it
+  ForwardResult result = Forward(delivery, nullptr, collector);
+  // Stopped: the client left in the middle of it.
+  if (result.end == ForwardEnd::kAnswered || result.end == ForwardEnd::kStopped) {
+    Count(delivery, outcome, collector.head()->status);
+    if (result.end == ForwardEnd::kAnswered) collector.Finish();
   } else {
     AnswerForwardError(delivery, result, collector);
   }
@@ -105,14 +97,23 @@ void Gateway::Execute(Delivery& delivery) {
                                .keep_bytes_max = delivery.route->max_stored_body,
                                .keyed = true},
                               *delivery.channel, memory_);
+  Settle(delivery, Forward(delivery, &keyed, collector), collector);
+}
+
+// `keyed` is null for requests that are not remembered.
+ForwardResult Gateway::Forward(const Delivery& delivery, const KeyedFields* keyed, ResponseCollector& collector) {
   const Route& route = *delivery.route;
-  const ForwardResult result = UpstreamOf(route).Forward({.method = request.head.method,
-                                                          .head = OutboundHead(route, request, &keyed),
-                                                          .body = request.body,
-                                                          .total_timeout_ms = route.upstream_timeout_ms,
-                                                          .idle_timeout_ms = route.upstream_timeout_ms},
-                                                         collector);
-  Settle(delivery, result, collector);
+  const InboundRequest& request = delivery.request;
+  const int64_t started_us = clock_.SteadyUs();
+  ForwardResult result =
+      UpstreamOf(route).Forward({.method = request.head.method,
+                                 .head = OutboundHead(route, request, keyed),
+                                 .body = request.body,
+                                 .total_timeout_ms = keyed == nullptr ? 0 : route.upstream_timeout_ms,
+                                 .idle_timeout_ms = route.upstream_timeout_ms},
+                                collector);
+  meter_.AddUpstreamDuration(clock_.SteadyUs() - started_us);
+  return result;
 }
 
 ClaimRequest Gateway::ClaimOf(const Delivery& delivery) {
@@ -183,7 +184,7 @@ void Gateway::SettleAnswered(Delivery& delivery, ResponseCollector& collector) {
       ending = StoreRelease(delivery, "the application's answer is not final");
       break;
   }
-  counters_.Add(delivery.claim ? Outcome::kExecuted : Outcome::kUnprotected);
+  Count(delivery, delivery.claim ? Outcome::kExecuted : Outcome::kUnprotected, collector.head()->status);
   // The client whose request it was comes before those who waited, unless it reads slowly.
   if (!collector.flowing()) collector.Finish();
   EndPermit(delivery, ending);
@@ -244,10 +245,7 @@ void Gateway::AnswerForwardError(Delivery& delivery, const ForwardResult& result
                {"scope", delivery.key.scope()},
                {"key", delivery.key.key()}});
   // An answer that has begun cannot become another one: dropping the channel closes the client's connection.
-  if (collector.flowing()) {
-    counters_.Add(code);
-    return;
-  }
+  if (collector.flowing()) return Count(delivery, code, collector.head()->status);
   SendProblem(delivery, code, PublicDetail(code));
 }
 

@@ -52,7 +52,8 @@ Delivery::Delivery(Gateway& the_gateway, std::shared_ptr<const Route> the_route,
     : gateway(the_gateway),
       route(std::move(the_route)),
       request(std::move(the_request)),
-      channel(std::move(the_channel)) {
+      channel(std::move(the_channel)),
+      started_us(the_gateway.clock_.SteadyUs()) {
   gateway.in_flight_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -84,9 +85,10 @@ Gateway::Gateway(RouteTable routes, const GatewayLimits& limits, const GatewayPa
       memory_(parts.memory),
       clock_(parts.clock),
       logger_(parts.logger),
+      meter_(parts.clock),
       housekeeper_(parts.store, parts.logger),
       table_(parts.clock),
-      sidecar_({parts.store, table_, counters_, housekeeper_, parts.clock, parts.logger}),
+      sidecar_({parts.store, table_, meter_, housekeeper_, parts.clock, parts.logger}),
       pool_(limits.workers, limits.max_in_flight, [this](DeliveryPtr delivery) { Run(std::move(delivery)); }) {
   SetRoutes(std::move(routes));
 }
@@ -96,6 +98,10 @@ Gateway::~Gateway() = default;
 void Gateway::SetRoutes(RouteTable routes) {
   static std::atomic<uint64_t> last_version{0};
   auto table = std::make_shared<const RouteTable>(std::move(routes));
+  for (const auto& route : table->routes()) {
+    meter_.AddScope(route->scope);
+    if (route->provider != nullptr) meter_.AddProvider(route->provider->profile->name);
+  }
   const std::lock_guard lock(routes_mutex_);
   routes_ = std::move(table);
   routes_version_.store(last_version.fetch_add(1) + 1, std::memory_order_release);
@@ -177,7 +183,7 @@ bool Gateway::CheckRequest(DeliveryPtr& delivery, std::string* key) {
 
 // The sender learns the code and nothing else; operators find the reason in the log.
 void Gateway::RefuseSignature(Delivery& delivery, const SignatureVerdict& verdict) {
-  signature_failures_[static_cast<size_t>(verdict.reason)].fetch_add(1, std::memory_order_relaxed);
+  meter_.CountSignatureFailure(delivery.route->provider->profile->name, verdict.reason);
   logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "a request's signature was refused",
               {{"provider", std::string_view(delivery.route->provider->profile->name)},
                {"reason", SignatureReasonName(verdict.reason)},
@@ -230,7 +236,7 @@ void Gateway::FindIdentity(DeliveryPtr delivery) {
 // until it expires, so that it can be answered from without a permit.
 void Gateway::LookUp(DeliveryPtr delivery) {
   Delivery& d = *delivery;
-  Result<std::optional<Record>> record = store_.Get(d.key, RecordParts::kReplay);
+  Result<std::optional<Record>> record = Read(d.key);
   if (!record.ok()) return StoreFailed(std::move(delivery), record.status());
   d.plan = Delivery::Plan::kExecute;
   if (!record->has_value() || (*record)->state != RecordState::kCompleted) return Elect(std::move(delivery));
@@ -304,7 +310,7 @@ void Gateway::Elect(DeliveryPtr delivery) {
 // With the permit in hand nobody else in this process acts on the key: what the store says now is how it is.
 void Gateway::LookAgain(DeliveryPtr delivery) {
   Delivery& d = *delivery;
-  Result<std::optional<Record>> record = store_.Get(d.key, RecordParts::kReplay);
+  Result<std::optional<Record>> record = Read(d.key);
   if (!record.ok()) return StoreFailed(std::move(delivery), record.status());
   d.plan = Delivery::Plan::kExecute;
   const int64_t now_ms = store_.NowMs();
@@ -404,8 +410,8 @@ void Gateway::StoreFailed(DeliveryPtr delivery, const Status& status) {
 // `record` is moved from; null where no replay is possible.
 void Gateway::AnswerDecision(Delivery& delivery, const Decision& decision, Record* record) {
   if (std::holds_alternative<Replay>(decision) && record != nullptr && record->response) {
+    Count(delivery, Outcome::kReplayed, record->response->status, record->attempt);
     delivery.channel->Send(ReplayOf(std::move(*record->response)));
-    counters_.Add(Outcome::kReplayed);
     housekeeper_.CountReplay(delivery.key);
     logger_.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
                 {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}});
@@ -435,11 +441,37 @@ void Gateway::SendProblem(Delivery& delivery, ErrorCode code, std::string detail
   const bool empty = provider != nullptr && provider->profile->empty_refusals && !to_operator;
   const bool busy = code == ErrorCode::kInFlight || code == ErrorCode::kOutcomeUnknown;
   if (busy && !to_operator) error.status = delivery.route->busy_status;
+  Count(delivery, code, error.status.value_or(http::ErrorStatus(code)));
   delivery.channel->Send(empty ? EmptyReply(error) : ProblemReply(error));
-  counters_.Add(code);
+}
+
+void Gateway::Count(const Delivery& delivery, Outcome outcome, int status, uint32_t attempt) {
+  const std::string_view route_scope = delivery.route->scope;
+  const bool keyed = !delivery.key.key().empty();
+  meter_.Count({.outcome = outcome,
+                .route_scope = route_scope,
+                .scope = keyed ? delivery.key.scope() : route_scope,
+                .key = delivery.key.key(),
+                .type = delivery.type,
+                .source_ip = delivery.request.client_ip,
+                .status = status,
+                .attempt = delivery.claim ? delivery.claim->attempt : attempt,
+                .duration_us = clock_.SteadyUs() - delivery.started_us});
+}
+
+void Gateway::CountRefusal(ErrorCode code, std::string_view client_ip) {
+  meter_.Count({.outcome = code, .source_ip = client_ip, .status = http::ErrorStatus(code)});
+}
+
+Result<std::optional<Record>> Gateway::Read(const ScopedKey& key) {
+  const int64_t started_us = clock_.SteadyUs();
+  Result<std::optional<Record>> record = store_.Get(key, RecordParts::kReplay);
+  meter_.AddLookupDuration(clock_.SteadyUs() - started_us);
+  return record;
 }
 
 void Gateway::LogStoreError(const Delivery& delivery, const Status& status) {
+  meter_.CountStoreError();
   logger_.Log(LogLevel::kError, LogEvent::kError, "error in idempotency store",
               {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", status.message()}});
 }

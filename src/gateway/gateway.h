@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -16,18 +15,19 @@
 #include "gateway/housekeeper.h"
 #include "gateway/in_flight_table.h"
 #include "gateway/outcome.h"
+#include "gateway/request_meter.h"
 #include "gateway/route_table.h"
 #include "gateway/shadow.h"
 #include "gateway/sidecar.h"
 #include "gateway/worker_pool.h"
 #include "store/store.h"
 #include "upstream/upstream.h"
-#include "webhook/verifier.h"
 
 namespace oncegate {
 
 class Delivery;
 class ResponseCollector;
+struct KeyedFields;
 
 struct GatewayLimits {
   size_t max_in_flight = 1024;  // requests accepted and not yet answered
@@ -60,8 +60,8 @@ class Gateway {
   // Takes a request over; its answer comes through `channel`, once.
   void Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel);
 
-  // Counts a request that was refused before it was whole.
-  void CountRefusal(http::ErrorCode code) { counters_.Add(code); }
+  // Counts a request that was refused before it was whole. `client_ip` is empty where it is not known.
+  void CountRefusal(http::ErrorCode code, std::string_view client_ip);
 
   // Requests that arrive from now on take these routes; earlier ones keep theirs.
   void SetRoutes(RouteTable routes);
@@ -91,13 +91,10 @@ class Gateway {
   // Whether this process is executing the key now.
   [[nodiscard]] bool IsExecuting(const ScopedKey& key) const { return table_.Holds(key); }
 
-  [[nodiscard]] const OutcomeCounters& counters() const { return counters_; }
+  [[nodiscard]] const RequestMeter& meter() const { return meter_; }
+  [[nodiscard]] RequestMeter& meter() { return meter_; }
   // What would have become of requests while --dedupe shadow was in force.
   [[nodiscard]] const ShadowCounters& shadow() const { return shadow_; }
-  // Requests that were refused for their signature.
-  [[nodiscard]] uint64_t SignatureFailures(SignatureReason reason) const {
-    return signature_failures_[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
-  }
   [[nodiscard]] size_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
   [[nodiscard]] const Housekeeper& housekeeper() const { return housekeeper_; }
@@ -146,6 +143,10 @@ class Gateway {
   void RefuseSignature(Delivery& delivery, const SignatureVerdict& verdict);
   void AnswerForwardError(Delivery& delivery, const ForwardResult& result, const ResponseCollector& collector);
   void SendProblem(Delivery& delivery, http::ErrorCode code, std::string detail);
+  // To be called just before the answer goes, once a delivery. `attempt`: of the record that was answered from, if any.
+  void Count(const Delivery& delivery, Outcome outcome, int status, uint32_t attempt = 0);
+  Result<std::optional<Record>> Read(const ScopedKey& key);
+  ForwardResult Forward(const Delivery& delivery, const KeyedFields* keyed, ResponseCollector& collector);
   // Write down how an execution ended; what they return is what those who wait have to know.
   Ending StoreOutcome(Delivery& delivery, const ResponseCollector& collector);
   Ending StoreUnknown(Delivery& delivery, std::string_view reason);
@@ -165,9 +166,8 @@ class Gateway {
   std::shared_ptr<const RouteTable> routes_;  // guarded by routes_mutex_
   std::atomic<uint64_t> routes_version_{0};   // unique in the process; changes with routes_
 
-  OutcomeCounters counters_;
+  RequestMeter meter_;
   ShadowCounters shadow_;
-  std::array<std::atomic<uint64_t>, static_cast<size_t>(SignatureReason::kCount)> signature_failures_{};
   std::atomic<size_t> in_flight_{0};
   std::atomic<bool> draining_{false};
   std::mutex idle_mutex_;

@@ -1,5 +1,7 @@
 #include "gateway/outcome.h"
 
+#include <algorithm>
+
 namespace oncegate {
 
 std::string_view Outcome::name() const {
@@ -19,16 +21,10 @@ std::string_view Outcome::name() const {
   }
 }
 
-void OutcomeCounters::Add(Outcome outcome) {
-  static std::atomic<size_t> next_row{0};
-  thread_local const size_t row = next_row.fetch_add(1, std::memory_order_relaxed) % kRows;
-  rows_[row].counts[outcome.index()].fetch_add(1, std::memory_order_relaxed);
-}
-
-uint64_t OutcomeCounters::Total(Outcome outcome) const {
-  uint64_t total = 0;
-  for (const Row& row : rows_) total += row.counts[outcome.index()].load(std::memory_order_relaxed);
-  return total;
+std::string Outcome::label() const {
+  std::string label(name());
+  std::replace(label.begin(), label.end(), '-', '_');
+  return label;
 }
 
 }  // namespace oncegate

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <array>
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "http/error.h"
@@ -20,6 +20,8 @@ class Outcome {
       : index_(static_cast<uint8_t>(kKinds + static_cast<uint8_t>(code))) {}
 
   [[nodiscard]] std::string_view name() const;
+  // The same as it stands in statistics, metrics and events: with '_' for '-'.
+  [[nodiscard]] std::string label() const;
   [[nodiscard]] constexpr size_t index() const { return index_; }
   static constexpr size_t kCount = kKinds + static_cast<size_t>(http::ErrorCode::kCount);
   static constexpr Outcome FromIndex(size_t index) { return Outcome(index); }
@@ -27,21 +29,6 @@ class Outcome {
  private:
   explicit constexpr Outcome(size_t index) : index_(static_cast<uint8_t>(index)) {}
   uint8_t index_;
-};
-
-// Counts of finished requests by outcome. Each thread writes to a row of its own, so that counting costs the replay
-// lane nothing; reading adds the rows up. Thread-safe.
-class OutcomeCounters {
- public:
-  void Add(Outcome outcome);
-  [[nodiscard]] uint64_t Total(Outcome outcome) const;
-
- private:
-  static constexpr size_t kRows = 64;
-  struct alignas(64) Row {
-    std::array<std::atomic<uint64_t>, Outcome::kCount> counts{};
-  };
-  std::array<Row, kRows> rows_;
 };
 
 }  // namespace oncegate

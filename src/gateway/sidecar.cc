@@ -39,6 +39,20 @@ ErrorCode CodeOf(const Decision& decision) {
   return ErrorCode::kOutcomeUnknown;
 }
 
+struct Counted {
+  Outcome outcome;
+  int status;  // of the answer over HTTP
+};
+
+Counted CountedAs(const Result<ClaimResult>& result) {
+  const auto error = [](ErrorCode code) { return Counted{code, http::ErrorStatus(code)}; };
+  if (!result.ok()) return error(ErrorCode::kStoreUnavailable);
+  if (std::holds_alternative<Claimed>(*result)) return {Outcome::kExecuted, 201};
+  const auto& refused = std::get<Refused>(*result);
+  if (std::holds_alternative<Replay>(refused.decision)) return {Outcome::kReplayed, 200};
+  return error(CodeOf(refused.decision));
+}
+
 }  // namespace
 
 // One claim's time to wait, and its place among those who may.
@@ -87,33 +101,34 @@ class Sidecar::Wait {
   std::shared_ptr<Signal> signal_;
 };
 
-Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms,
+Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, const RequestFacts& facts, int64_t wait_ms,
                                    const std::function<bool()>& client_gone) {
+  const int64_t started_us = parts_.clock.SteadyUs();
+  Result<ClaimResult> result = ClaimOrWait(claim, facts, wait_ms, client_gone);
+  Count(claim, result, parts_.clock.SteadyUs() - started_us);
+  if (result.ok()) Log(claim, *result);
+  return result;
+}
+
+Result<ClaimResult> Sidecar::ClaimOrWait(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms,
+                                         const std::function<bool()>& client_gone) {
   Wait wait(waiting_, parts_.clock, wait_ms, client_gone);
   for (;;) {
     Result<std::optional<ClaimResult>> tried = TryOnce(claim, facts, &wait);
     if (!tried.ok()) return tried.status();
-    if (*tried) {
-      Count(claim.key, **tried);
-      return **std::move(tried);
-    }
+    if (*tried) return **std::move(tried);
     // What it waits for is an earlier attempt: should that end unknown, this claim may not be the next one.
     facts.on_unknown = UnknownPolicy::kHold;
     const std::optional<WakeReason> reason = wait.Await();
-    if (!reason) {
-      parts_.counters.Add(ErrorCode::kInFlight);
-      return ClaimResult(Refused{InFlight{}, {}});
-    }
+    if (!reason) return ClaimResult(Refused{InFlight{}, {}});
     switch (*reason) {
       case WakeReason::kSettled:
       case WakeReason::kForgot:
         continue;
       case WakeReason::kUnknown:
-        parts_.counters.Add(ErrorCode::kOutcomeUnknown);
         return ClaimResult(Refused{OutcomeUnknown{}, {}});
       case WakeReason::kTimedOut:
         if (!wait.over()) continue;  // a lease has ended, or was to end now
-        parts_.counters.Add(ErrorCode::kInFlight);
         return ClaimResult(Refused{InFlight{}, {}});
       case WakeReason::kShutDown:
         return Unavailable("the server is shutting down");
@@ -196,21 +211,38 @@ Result<int64_t> Sidecar::Renew(const Token& token, int64_t lease_ms) {
   return parts_.store.Renew(*key, token, lease_ms);
 }
 
-void Sidecar::Count(const ScopedKey& key, const ClaimResult& result) {
+void Sidecar::Count(const ClaimRequest& claim, const Result<ClaimResult>& result, int64_t duration_us) {
+  const auto* claimed = result.ok() ? std::get_if<Claimed>(&*result) : nullptr;
+  const auto* refused = result.ok() ? std::get_if<Refused>(&*result) : nullptr;
+  if (claimed != nullptr && claimed->repeated) return;  // it was counted when it was made
+  const Counted counted = CountedAs(result);
+  const std::string_view scope = claim.key.scope();
+  parts_.meter.Count({.outcome = counted.outcome,
+                      .route_scope = scope.substr(0, scope.find('~')),  // what follows belongs to one client
+                      .scope = scope,
+                      .key = claim.key.key(),
+                      .type = claim.type,
+                      .source_ip = claim.source_ip,
+                      .status = counted.status,
+                      .attempt = claimed != nullptr   ? claimed->attempt
+                                 : refused != nullptr ? refused->record.attempt
+                                                      : 0,
+                      .duration_us = duration_us,
+                      .by_claim = true});
+}
+
+void Sidecar::Log(const ClaimRequest& claim, const ClaimResult& result) {
+  const ScopedKey& key = claim.key;
   if (const auto* claimed = std::get_if<Claimed>(&result)) {
     if (claimed->repeated) return;
-    parts_.counters.Add(Outcome::kExecuted);
     parts_.logger.Log(
         LogLevel::kInfo, LogEvent::kKeyNew, "idempotency key is new",
         {{"scope", key.scope()}, {"key", key.key()}, {"attempt", static_cast<int64_t>(claimed->attempt)}});
-    return;
+  } else if (std::holds_alternative<Replay>(std::get<Refused>(result).decision)) {
+    parts_.housekeeper.CountReplay(key);
+    parts_.logger.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
+                      {{"scope", key.scope()}, {"key", key.key()}});
   }
-  const Decision& decision = std::get<Refused>(result).decision;
-  if (!std::holds_alternative<Replay>(decision)) return parts_.counters.Add(CodeOf(decision));
-  parts_.counters.Add(Outcome::kReplayed);
-  parts_.housekeeper.CountReplay(key);
-  parts_.logger.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
-                    {{"scope", key.scope()}, {"key", key.key()}});
 }
 
 }  // namespace oncegate

@@ -12,7 +12,7 @@
 #include "core/decide.h"
 #include "gateway/housekeeper.h"
 #include "gateway/in_flight_table.h"
-#include "gateway/outcome.h"
+#include "gateway/request_meter.h"
 #include "store/store.h"
 
 namespace oncegate {
@@ -21,7 +21,7 @@ namespace oncegate {
 struct SidecarParts {
   Store& store;
   InFlightTable& table;
-  OutcomeCounters& counters;
+  RequestMeter& meter;
   Housekeeper& housekeeper;
   const Clock& clock;
   Logger& logger;
@@ -43,7 +43,7 @@ class Sidecar {
   // Claims the key for its owner's lease, or says why not; for up to `wait_ms` it waits for whoever has the key, unless
   // `client_gone` says that nobody waits for the answer any more: such a claim is not made after a wait. REQUIRES:
   // claim.owner is kSidecar. Errors as of Store::Claim; Unavailable also when the process goes down.
-  Result<ClaimResult> Claim(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms,
+  Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts, int64_t wait_ms,
                             const std::function<bool()>& client_gone = {});
 
   // Conflict: no key is held by this token.
@@ -59,8 +59,11 @@ class Sidecar {
   // The same with the key's permit in hand.
   Result<std::optional<ClaimResult>> ClaimWithPermit(const ClaimRequest& claim, const RequestFacts& facts,
                                                      InFlightTable::Permit permit, Wait* wait);
+  Result<ClaimResult> ClaimOrWait(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms,
+                                  const std::function<bool()>& client_gone);
   Result<ScopedKey> KeyOf(const Token& token);
-  void Count(const ScopedKey& key, const ClaimResult& result);
+  void Count(const ClaimRequest& claim, const Result<ClaimResult>& result, int64_t duration_us);
+  void Log(const ClaimRequest& claim, const ClaimResult& result);
 
   const SidecarParts parts_;
   std::atomic<size_t> waiting_{0};

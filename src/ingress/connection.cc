@@ -311,6 +311,11 @@ ParseState Connection::ReadBody() {
   return state;
 }
 
+// As far as it is known: only a whole head says who stands behind a proxy.
+std::string Connection::ClientIp() const {
+  return !head_done_ || client_ == peer_ ? peer_ip_ : client_.Text();
+}
+
 // Hands the request over and makes room for the next one.
 InboundRequest Connection::TakeWhole() {
   ++services_.turn_requests;
@@ -320,7 +325,7 @@ InboundRequest Connection::TakeWhole() {
   const bool tls = CameOverTls();
   InboundRequest request{.head = std::exchange(head_, {}),
                          .body = std::exchange(body_, {}),
-                         .client_ip = client_ == peer_ ? peer_ip_ : client_.Text(),
+                         .client_ip = ClientIp(),
                          .tls = tls,
                          .arrived_ms = services_.now_ms,
                          .memory = std::exchange(memory_, BudgetShare(services_.parts.memory)),
@@ -354,14 +359,14 @@ void Connection::Dispatch() {
 // The request is whole, so that the connection can go on after the refusal.
 void Connection::RefuseLimited() {
   const http::Error error = LimitError(limited_ms_);
+  services_.parts.gateway.CountRefusal(error.code, ClientIp());
   TakeWhole();
-  services_.parts.gateway.CountRefusal(error.code);
   TakeReply(ProblemReply(error));
 }
 
 // Answers what cannot be served, and closes: what follows in the stream cannot be trusted to be a request.
 void Connection::Fail(const http::Error& error) {
-  services_.parts.gateway.CountRefusal(error.code);
+  services_.parts.gateway.CountRefusal(error.code, ClientIp());
   Reply reply = ProblemReply(error);
   Queue(std::move(reply.head) + "Connection: close\r\n\r\n" + reply.body);
   state_ = State::kClosing;

@@ -115,6 +115,7 @@ class Connection {
   bool BeginBody();
   http::ParseState ReadBody();
   InboundRequest TakeWhole();
+  [[nodiscard]] std::string ClientIp() const;
   void Dispatch();
   void RefuseLimited();
   [[nodiscard]] bool CameOverTls() const;

@@ -69,7 +69,7 @@ class EpollIngress final : public Ingress {
   }
 
   void TurnAway(const Accepted& accepted) {
-    parts_.gateway.CountRefusal(http::ErrorCode::kOverloaded);
+    parts_.gateway.CountRefusal(http::ErrorCode::kOverloaded, {});
     parts_.logger.Log(LogLevel::kWarn, LogEvent::kWarning,
                       "a connection was turned away: --max-connections is reached");
     if (options_.tls != nullptr) return;  // an answer would cost a handshake

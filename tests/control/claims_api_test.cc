@@ -113,7 +113,7 @@ TEST_F(ClaimsApiTest, ARepeatedClaimIdGetsTheSameToken) {
   const std::string token = Claim("a", R"(,"claim_id":"w1")");
   EXPECT_EQ(Claim("a", R"(,"claim_id":"w1")"), token);
   EXPECT_EQ(Verdict(Ask("/v1/claims", R"({"key":"a","claim_id":"w2"})")), "409 in-flight");
-  EXPECT_EQ(gateway_->counters().Total(Outcome::kExecuted), 1U);
+  EXPECT_EQ(gateway_->meter().Total(Outcome::kExecuted), 1U);
 }
 
 TEST_F(ClaimsApiTest, RenewsAndReleases) {

@@ -282,7 +282,7 @@ TEST_F(ControlServerTest, AClaimsClientIsKnownAndMissed) {
     RawClient leaves(port_);
     leaves.Send(Request("POST /v1/claims", "", R"({"key":"a","wait":"60s"})"));
   }
-  while (gateway_->counters().Total(http::ErrorCode::kInFlight) == 0) std::this_thread::yield();
+  while (gateway_->meter().Total(http::ErrorCode::kInFlight) == 0) std::this_thread::yield();
   const std::string token = first.body.substr(first.body.find(R"("token":")") + 9, 32);
   EXPECT_EQ(Ask("POST /v1/claims/" + token + "/release", "", "{}").status, 204);
   EXPECT_FALSE(store_.Get(key, RecordParts::kAll)->has_value()) << "nobody is elected whose client has left";

@@ -151,10 +151,11 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
   stats.disk_bytes = 10;
   stats.wal_bytes = 11;
   stats.memory_bytes = 12;
-  OutcomeCounters counters;
-  counters.Add(Outcome::kExecuted);
-  for (int i = 0; i < 3; ++i) counters.Add(Outcome::kReplayed);
-  counters.Add(http::ErrorCode::kInFlight);
+  const SystemClock clock;
+  RequestMeter meter(clock);
+  meter.Count({.outcome = Outcome::kExecuted, .route_scope = "default"});
+  for (int i = 0; i < 3; ++i) meter.Count({.outcome = Outcome::kReplayed, .route_scope = "default"});
+  meter.Count({.outcome = http::ErrorCode::kInFlight, .route_scope = "default"});
   JsonWriter json;
   const CleanupTotals cleanups{.last_run_at_ms = 1'795'469'039'000,
                                .runs = 2,
@@ -166,7 +167,7 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
   shadow.Add("b", ShadowDecision::kReplay);
   shadow.Add("b", ShadowDecision::kMissingKey);
   WriteStats(stats, cleanups, std::nullopt,
-             ProcessStats{.uptime_seconds = 7, .counters = &counters, .shadow = shadow.Totals()}, &json);
+             ProcessStats{.uptime_seconds = 7, .meter = &meter, .shadow = shadow.Totals()}, &json);
   EXPECT_EQ(json.text(),
             R"({"now":"2026-11-23T21:23:59.123Z","uptime_seconds":7,)"
             R"("records":{"active":6,"expired":1,"in_progress":2,"completed":3,"unknown":1},)"

@@ -18,8 +18,8 @@ TEST_F(GatewayTest, TheFirstDeliveryIsExecutedAndRetriesAreReplayed) {
     EXPECT_NE(seen.head.find("\r\nIdempotency-Replayed: true\r\n"), std::string::npos) << seen.head;
   }
   EXPECT_EQ(upstream_.executions(), 1U);
-  EXPECT_EQ(gateway_->counters().Total(Outcome::kExecuted), 1U);
-  EXPECT_EQ(gateway_->counters().Total(Outcome::kReplayed), 3U);
+  EXPECT_EQ(gateway_->meter().Total(Outcome::kExecuted), 1U);
+  EXPECT_EQ(gateway_->meter().Total(Outcome::kReplayed), 3U);
 }
 
 TEST_F(GatewayTest, TwoHundredConcurrentDuplicatesExecuteOnce) {

@@ -164,8 +164,8 @@ TEST_F(GatewayTest, AClientThatLeavesALargeDownloadIsNoErrorOfTheApplication) {
   left.set_value();
   EXPECT_FALSE(call.Get().whole);
   while (gateway_->in_flight() > 0) std::this_thread::yield();
-  EXPECT_EQ(gateway_->counters().Total(Outcome::kPassed), 1U);
-  EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kUpstreamBroken), 0U);
+  EXPECT_EQ(gateway_->meter().Total(Outcome::kPassed), 1U);
+  EXPECT_EQ(gateway_->meter().Total(http::ErrorCode::kUpstreamBroken), 0U);
 }
 
 TEST_F(GatewayTest, AHeadRequestKeepsTheLengthItWasTold) {

@@ -83,8 +83,8 @@ TEST_F(ProviderGatewayTest, ForgeriesAreCountedByReasonAndReserveNothing) {
   ProviderDelivery unsigned_one = Github("id-1");
   unsigned_one.headers.pop_back();
   EXPECT_EQ(Verdict(SendDelivery(unsigned_one).Get()), "401 signature-invalid");
-  EXPECT_EQ(gateway_->SignatureFailures(SignatureReason::kMismatch), 1U);
-  EXPECT_EQ(gateway_->SignatureFailures(SignatureReason::kMissing), 1U);
+  EXPECT_EQ(gateway_->meter().SignatureFailures(SignatureReason::kMismatch), 1U);
+  EXPECT_EQ(gateway_->meter().SignatureFailures(SignatureReason::kMissing), 1U);
   EXPECT_EQ(upstream_.executions(), 0U);
   EXPECT_EQ(Verdict(SendDelivery(Github("id-1")).Get()), "200 executed");
 }

@@ -132,7 +132,7 @@ TEST_P(IngressTest, SlowSendersGet408AndIdleConnectionsGo) {
   EXPECT_EQ(slow_head.Receive().Verdict(), "408 request-timeout");
   EXPECT_EQ(slow_body.Receive().Verdict(), "408 request-timeout");
   EXPECT_TRUE(idle.AtEnd());
-  EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kRequestTimeout), 2U);
+  EXPECT_EQ(gateway_->meter().Total(http::ErrorCode::kRequestTimeout), 2U);
 }
 
 TEST_P(IngressTest, CarriesLargeBodiesBothWays) {

@@ -37,7 +37,7 @@ TEST_F(LimitsTest, TooManyRequestsAreRefusedOnAConnectionThatGoesOn) {
   EXPECT_EQ(refused.Field("Connection"), "");
   EXPECT_EQ(client.Receive().Verdict(), "429 rate-limited") << "whatever the method";
   EXPECT_EQ(Ask(PostOf("a")).Verdict(), "429 rate-limited") << "on a new connection, too";
-  EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kRateLimited), 3U);
+  EXPECT_EQ(gateway_->meter().Total(http::ErrorCode::kRateLimited), 3U);
   time_.Advance(1000);
   EXPECT_EQ(Ask(PostOf("a")).Verdict(), "200 replayed");
   EXPECT_EQ(upstream_.executions(), 1U);

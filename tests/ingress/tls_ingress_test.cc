@@ -146,7 +146,7 @@ TEST_F(TlsIngressTest, BeyondTheLimitThereIsNoHandshake) {
   const RawClient first = Connect();
   ASSERT_TRUE(first.connected());
   EXPECT_FALSE(Connect().connected());
-  EXPECT_EQ(gateway_->counters().Total(http::ErrorCode::kOverloaded), 1U);
+  EXPECT_EQ(gateway_->meter().Total(http::ErrorCode::kOverloaded), 1U);
 }
 
 TEST_F(TlsIngressTest, AClientThatStopsSendingWithoutAFarewellGetsWhatItIsOwed) {
