@@ -87,6 +87,7 @@ class Logger::Impl {
     line += ",\"message\":";
     AppendJsonString(message, &line);
     for (const LogField& field : fields) {
+      if (field.name.empty()) continue;
       line.push_back(',');
       AppendJsonString(field.name, &line);
       line.push_back(':');
@@ -111,6 +112,7 @@ class Logger::Impl {
     line.push_back(' ');
     line += message;
     for (const LogField& field : fields) {
+      if (field.name.empty()) continue;
       line.push_back(' ');
       line += field.name;
       line.push_back('=');

@@ -33,8 +33,8 @@ enum class LogEvent {
   kCount,
 };
 
-// One `name=value` of a log line. Values are escaped by the logger. Never put a body, a header value other than a key,
-// or a secret here.
+// One `name=value` of a log line; one without a name is left out. Values are escaped by the logger. Never put a body, a
+// header value other than a key, or a secret here.
 struct LogField {
   std::string_view name;
   std::variant<std::string_view, int64_t> value;

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/log.h"
 #include "core/decide.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
@@ -37,6 +38,9 @@ class Delivery final : public Waiter {
   [[nodiscard]] bool Gone() const override { return channel->ClientGone(); }
   void Wake(std::unique_ptr<Waiter> self, WakeReason reason) override;
 
+  // For log lines about this request; a field without a name, which is left out, if it is part of no trace.
+  [[nodiscard]] LogField TraceField() const { return {trace.empty() ? "" : "trace", trace}; }
+
   // The facts to decide with on this record: with a fingerprint by the record's own recipe, if that is another.
   [[nodiscard]] RequestFacts FactsAgainst(const Record& record) const;
 
@@ -44,7 +48,8 @@ class Delivery final : public Waiter {
   const std::shared_ptr<const Route> route;
   const InboundRequest request;
   const std::unique_ptr<ReplyChannel> channel;
-  const int64_t started_us;  // steady clock
+  const int64_t started_us;      // steady clock
+  const std::string_view trace;  // the trace that the request is part of; empty: none
 
   Plan plan = Plan::kPass;
   ScopedKey key;

@@ -148,7 +148,8 @@ bool Gateway::ClaimKey(Delivery& delivery) {
               {{"scope", delivery.key.scope()},
                {"key", delivery.key.key()},
                {"type", std::string_view(delivery.type)},
-               {"attempt", static_cast<int64_t>(delivery.claim->attempt)}});
+               {"attempt", static_cast<int64_t>(delivery.claim->attempt)},
+               delivery.TraceField()});
   return true;
 }
 
@@ -211,8 +212,9 @@ Ending Gateway::StoreUnknown(Delivery& delivery, std::string_view reason) {
   const Status status = store_.MarkUnknown(delivery.key, delivery.claim->token);
   // If it cannot be written the record says in progress, without a permit: that is unknown as well.
   if (!status.ok()) LogStoreError(delivery, status);
-  logger_.Log(LogLevel::kWarn, LogEvent::kUnknownHeld, "the outcome of an execution is unknown",
-              {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}});
+  logger_.Log(
+      LogLevel::kWarn, LogEvent::kUnknownHeld, "the outcome of an execution is unknown",
+      {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}, delivery.TraceField()});
   return Ending::kUnknown;
 }
 
@@ -224,8 +226,9 @@ Ending Gateway::StoreRelease(Delivery& delivery, std::string_view reason) {
     LogStoreError(delivery, status);
     housekeeper_.StoreLater({delivery.key, delivery.claim->token, std::nullopt});
   }
-  logger_.Log(LogLevel::kInfo, LogEvent::kReleased, "the key is released: a retry will be executed",
-              {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}});
+  logger_.Log(
+      LogLevel::kInfo, LogEvent::kReleased, "the key is released: a retry will be executed",
+      {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}, delivery.TraceField()});
   return Ending::kForgot;
 }
 
@@ -243,7 +246,8 @@ void Gateway::AnswerForwardError(Delivery& delivery, const ForwardResult& result
                {"reason", std::string_view(result.detail)},
                {"method", std::string_view(delivery.request.head.method)},
                {"scope", delivery.key.scope()},
-               {"key", delivery.key.key()}});
+               {"key", delivery.key.key()},
+               delivery.TraceField()});
   // An answer that has begun cannot become another one: dropping the channel closes the client's connection.
   if (collector.flowing()) return Count(delivery, code, collector.head()->status);
   SendProblem(delivery, code, PublicDetail(code));

@@ -9,6 +9,7 @@
 #include "gateway/identify.h"
 #include "gateway/messages.h"
 #include "gateway/provider.h"
+#include "gateway/trace.h"
 
 namespace oncegate {
 namespace {
@@ -53,7 +54,8 @@ Delivery::Delivery(Gateway& the_gateway, std::shared_ptr<const Route> the_route,
       route(std::move(the_route)),
       request(std::move(the_request)),
       channel(std::move(the_channel)),
-      started_us(the_gateway.clock_.SteadyUs()) {
+      started_us(the_gateway.clock_.SteadyUs()),
+      trace(TraceIdOf(request.head.fields)) {
   gateway.in_flight_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -187,7 +189,8 @@ void Gateway::RefuseSignature(Delivery& delivery, const SignatureVerdict& verdic
   logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "a request's signature was refused",
               {{"provider", std::string_view(delivery.route->provider->profile->name)},
                {"reason", SignatureReasonName(verdict.reason)},
-               {"client", std::string_view(delivery.request.client_ip)}});
+               {"client", std::string_view(delivery.request.client_ip)},
+               delivery.TraceField()});
   if (verdict.expired()) return Refuse(delivery, ErrorCode::kTimestampExpired, "The signature is too old.");
   Refuse(delivery, ErrorCode::kSignatureInvalid, "The request is not signed as it has to be.");
 }
@@ -414,7 +417,7 @@ void Gateway::AnswerDecision(Delivery& delivery, const Decision& decision, Recor
     delivery.channel->Send(ReplayOf(std::move(*record->response)));
     housekeeper_.CountReplay(delivery.key);
     logger_.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
-                {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}});
+                {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, delivery.TraceField()});
     EndPermit(delivery, Ending::kSettled);
   } else if (std::holds_alternative<KeyReused>(decision)) {
     Refuse(delivery, ErrorCode::kKeyReused, "This key was used before with a different request.");
@@ -473,7 +476,10 @@ Result<std::optional<Record>> Gateway::Read(const ScopedKey& key) {
 void Gateway::LogStoreError(const Delivery& delivery, const Status& status) {
   meter_.CountStoreError();
   logger_.Log(LogLevel::kError, LogEvent::kError, "error in idempotency store",
-              {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", status.message()}});
+              {{"scope", delivery.key.scope()},
+               {"key", delivery.key.key()},
+               {"reason", status.message()},
+               delivery.TraceField()});
 }
 
 void Gateway::StartDraining() {

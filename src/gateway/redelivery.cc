@@ -131,8 +131,9 @@ Ending Gateway::PutBack(Delivery& delivery, std::string_view reason) {
   const Status status = store_.PutBack(delivery.key, redelivery);
   // If it cannot be written the record says in progress, without a permit: that is unknown.
   if (!status.ok()) LogStoreError(delivery, status);
-  logger_.Log(LogLevel::kInfo, LogEvent::kWarning, "a redelivery had no final answer: the record is as it was before",
-              {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}});
+  logger_.Log(
+      LogLevel::kInfo, LogEvent::kWarning, "a redelivery had no final answer: the record is as it was before",
+      {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}, delivery.TraceField()});
   const bool settled = status.ok() && redelivery.before.state == RecordState::kCompleted;
   return settled ? Ending::kSettled : Ending::kUnknown;
 }

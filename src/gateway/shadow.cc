@@ -53,7 +53,8 @@ void Gateway::CountShadow(const Delivery& delivery, ShadowDecision decision, std
               {{"scope", delivery.key.scope()},
                {"key", delivery.key.key()},
                {"decision", ShadowDecisionName(decision)},
-               {"reason", reason}});
+               {"reason", reason},
+               delivery.TraceField()});
 }
 
 // Forwards what would have been refused.
