@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "cli/version.h"
 #include "upstream/absent_upstream.h"
 #include "upstream/http_upstream.h"
 
@@ -80,6 +81,8 @@ Status Server::StartControl() {
   listen.tokens = options_.control_tokens;
   if (ControlSpeaksTls()) listen.tls = options_.tls;
   control::ApiParts parts{.store = *store_, .clock = clock_, .logger = logger_, .gateway = gateway_.get()};
+  parts.version = Version();
+  if (ingress_ != nullptr) parts.connections = [this] { return ingress_->connections(); };
   if (options_.upstream) parts.probe_upstream = [this](int64_t timeout_ms) { return upstream_->Probe(timeout_ms); };
   Result<std::unique_ptr<control::ControlServer>> started = control::ControlServer::Start(listen, parts);
   if (!started.ok()) return started.status();

@@ -94,7 +94,9 @@ const ControlApi::Operation ControlApi::kOperations[] = {
     {"GET", "/assets/*", &ControlApi::Dashboard, {}},
     {"GET", "/v1/session", &ControlApi::Session, {}},
     {"GET", "/openapi.json", &ControlApi::OpenApi, {}},
+    {"GET", "/metrics", &ControlApi::Metrics, {}},
     {"GET", "/v1/stats", &ControlApi::GetStats, {}},
+    {"GET", "/v1/events", &ControlApi::Events, {}},
     {"GET",
      "/v1/records",
      &ControlApi::ListRecords,
@@ -113,7 +115,11 @@ const ControlApi::Operation ControlApi::kOperations[] = {
     {"POST", "/v1/import", &ControlApi::Import, {"scope"}},
 };
 
-ControlApi::ControlApi(const ApiParts& parts) : parts_(parts), started_ms_(parts.clock.SteadyMs()) {}
+ControlApi::ControlApi(const ApiParts& parts)
+    : parts_(parts),
+      started_ms_(parts.clock.SteadyMs()),
+      started_wall_ms_(parts.clock.WallMs()),
+      latency_(started_ms_) {}
 
 ApiAnswer ControlApi::Answer(const ApiRequest& request) {
   const Result<Target> target = ParseTarget(request.target);
@@ -199,7 +205,9 @@ ApiAnswer ControlApi::GetStats(const Call&) {
   std::optional<ProcessStats> process;
   if (parts_.running) {
     process = ProcessStats{.uptime_seconds = (parts_.clock.SteadyMs() - started_ms_) / 1000,
-                           .meter = parts_.gateway == nullptr ? nullptr : &parts_.gateway->meter()};
+                           .meter = parts_.gateway == nullptr ? nullptr : &parts_.gateway->meter(),
+                           .latency = {}};
+    if (process->meter != nullptr) process->latency = latency_.Read(*process->meter, parts_.clock.SteadyMs());
     if (parts_.gateway != nullptr) process->shadow = parts_.gateway->shadow().Totals();
   }
   JsonWriter json;

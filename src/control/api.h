@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "control/latency_window.h"
+#include "control/stream.h"
 #include "gateway/gateway.h"
 #include "http/error.h"
 #include "store/store.h"
@@ -28,6 +31,8 @@ struct ApiParts {
   Gateway* gateway = nullptr;  // null: no gateway runs
   // Whether the application can be reached within so many milliseconds; empty: there is none.
   std::function<Status(int64_t)> probe_upstream;
+  std::function<size_t()> connections;  // of the gateway's clients; empty: there is no listener for them
+  std::string_view version;
   bool running = true;  // false: nothing runs, a data directory is looked at; statistics then leave out the process
 };
 
@@ -47,6 +52,7 @@ struct ApiAnswer {
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> fields;  // besides those of content and connection
+  std::unique_ptr<Stream> stream;                           // not null: the body is what it gives, without end
 };
 
 // An error as an answer: problem+json, with Retry-After and WWW-Authenticate where they belong.
@@ -83,6 +89,8 @@ class ControlApi {
   ApiAnswer Dashboard(const Call& call);
   ApiAnswer Session(const Call& call);
   ApiAnswer OpenApi(const Call& call);
+  ApiAnswer Metrics(const Call& call);
+  ApiAnswer Events(const Call& call);
   ApiAnswer GetStats(const Call& call);
   ApiAnswer ListRecords(const Call& call);
   ApiAnswer GetRecord(const Call& call);
@@ -114,6 +122,8 @@ class ControlApi {
 
   const ApiParts parts_;
   const int64_t started_ms_;
+  const int64_t started_wall_ms_;
+  LatencyWindow latency_;
   std::atomic<bool> draining_{false};
   std::atomic<size_t> redelivering_{0};
 

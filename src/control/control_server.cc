@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "control/event_stream.h"
 #include "control/listener.h"
 #include "http/head.h"
 #include "http/writer.h"
@@ -65,7 +66,9 @@ class Engine final : public httplib::Server {
   explicit Engine(Answerer answerer) : answerer_(std::move(answerer)) {
     set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}});
     const Handler handle = [this](const httplib::Request&, httplib::Response& response) {
-      Render(answerer_(*request_), &response);
+      ApiAnswer answer = answerer_(*request_);
+      stream_ = std::move(answer.stream);
+      Render(answer, &response);
     };
     Get("/", handle);
     Post("/", handle);
@@ -92,6 +95,8 @@ class Engine final : public httplib::Server {
     Process(*this, stream, !keep_alive);
     return stream.TakeOutput();
   }
+  // How the answer goes on, if it does; what Serve gave is not it then.
+  std::unique_ptr<Stream> TakeStream() { return std::move(stream_); }
 
  private:
   // httplib 0.11 (Debian 12) asks the stream for the addresses, later ones (0.18 in Debian 13) the caller. A template,
@@ -120,6 +125,7 @@ class Engine final : public httplib::Server {
 
   const Answerer answerer_;
   const WholeRequest* request_ = nullptr;
+  std::unique_ptr<Stream> stream_;
 };
 
 }  // namespace
@@ -138,8 +144,11 @@ class ControlServer::Impl final : public Responder {
   }
   ~Impl() override { listener_->Stop(); }
 
-  std::string Answer(const WholeRequest& request, bool keep_alive, size_t worker) override {
-    return WithDate(engines_[worker]->Serve(request, keep_alive));
+  Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker) override {
+    std::string bytes = engines_[worker]->Serve(request, keep_alive);
+    std::unique_ptr<Stream> stream = engines_[worker]->TakeStream();
+    if (stream == nullptr || request.head.method == "HEAD") return {WithDate(std::move(bytes)), nullptr};
+    return {WithDate(StreamHead()), std::move(stream)};
   }
 
   std::string Refuse(const http::Error& error) override {
@@ -153,6 +162,18 @@ class ControlServer::Impl final : public Responder {
     http::AppendField("Connection", "close", &bytes);
     for (const auto& [name, value] : answer.fields) http::AppendField(name, value, &bytes);
     return WithDate(bytes.append("\r\n").append(answer.body));
+  }
+
+  // Without a length: the end of the connection is the end of the answer.
+  static std::string StreamHead() {
+    std::string bytes;
+    http::AppendStatusLine(200, {}, &bytes);
+    http::AppendField("Content-Type", EventStream::kContentType, &bytes);
+    http::AppendField("Cache-Control", "no-store", &bytes);
+    http::AppendField("X-Content-Type-Options", "nosniff", &bytes);
+    http::AppendField("X-Accel-Buffering", "no", &bytes);  // nginx would gather the events otherwise
+    http::AppendField("Connection", "close", &bytes);
+    return bytes.append("\r\n");
   }
 
   ApiAnswer Decide(const WholeRequest& request) {
@@ -212,6 +233,8 @@ const std::string& ControlServer::address() const {
 }
 void ControlServer::SetTokens(std::vector<ControlToken> tokens) {
   impl_->rules().SetTokens(std::move(tokens));
+  // Whoever still has a token connects again.
+  impl_->listener().EndStreams();
 }
 void ControlServer::SetTls(std::shared_ptr<const tls::ServerContext> tls) {
   impl_->listener().SetTls(std::move(tls));

@@ -17,7 +17,7 @@
 #include <optional>
 #include <utility>
 
-#include "http/body.h"
+#include "control/connection.h"
 
 namespace oncegate::control {
 namespace {
@@ -28,6 +28,7 @@ using http::ParseState;
 
 constexpr int kBacklog = 4096;
 constexpr int kSweepIntervalMs = 250;
+constexpr int kStreamIntervalMs = 100;
 constexpr int64_t kLingerMs = 1000;
 constexpr size_t kReadBytes = 16 * 1024;
 // What one turn reads at most, so that one client that sends without end does not hold a worker.
@@ -101,36 +102,6 @@ bool MayHaveBody(std::string_view method) {
 
 }  // namespace
 
-// One client. Owned by whoever works on it: the table of parked ones, the queue of ready ones, or a worker.
-struct Listener::Connection {
-  Connection(int its_fd, std::string its_ip, std::unique_ptr<tls::ServerStream> its_tls)
-      : fd(its_fd), client_ip(std::move(its_ip)), tls(std::move(its_tls)) {}
-  ~Connection() { close(fd); }
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-
-  const int fd;
-  const std::string client_ip;
-  const std::unique_ptr<tls::ServerStream> tls;  // null: plain HTTP
-  int64_t deadline_ms = 0;
-  bool watched = false;       // epoll knows it
-  bool lingering = false;     // its last answer is sent; what still comes is thrown away
-  bool at_end = false;        // the client has sent all that it will
-  bool shaken = false;        // hands, with TLS
-  bool more_to_read = false;  // the turn was over, and the kernel may not say again that there is more
-
-  std::string input;  // received and not yet understood
-  http::HeadParser parser;
-  std::optional<WholeRequest> request;  // once its head is read
-  http::BodyReader body;
-
-  [[nodiscard]] bool idle() const { return input.empty() && !request; }
-
-  // As of tls::ServerStream, whichever way the bytes go.
-  tls::IoResult Read(char* out, size_t size);
-  tls::IoResult Write(std::string_view bytes);
-};
-
 tls::IoResult Listener::Connection::Read(char* out, size_t size) {
   // What still comes is not read any more, only thrown away.
   if (tls != nullptr && !lingering) return tls->Read(out, size);
@@ -200,13 +171,17 @@ void Listener::Stop() {
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
   parked_.clear();
+  streams_.clear();
+  new_streams_.clear();
 }
 
 void Listener::WatchConnections() {
   std::array<epoll_event, 128> events{};
   while (true) {
+    AdoptStreams();
     // Without a client there is nothing to sweep, and nothing that has to wake up for it.
-    const int wait_ms = HasConnections() || accept_again_ms_ != 0 ? kSweepIntervalMs : -1;
+    const int sweep_ms = HasConnections() || accept_again_ms_ != 0 ? kSweepIntervalMs : -1;
+    const int wait_ms = streams_.empty() ? sweep_ms : kStreamIntervalMs;
     const int count = epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), wait_ms);
     for (int i = 0; i < count; ++i) {
       const int fd = events[static_cast<size_t>(i)].data.fd;
@@ -219,6 +194,7 @@ void Listener::WatchConnections() {
     }
     // Only now: a descriptor that is closed while events are handed out could be somebody else's by the next one.
     CloseExpired();
+    if (count <= 0 || clock_.SteadyMs() >= streams_served_ms_ + kStreamIntervalMs) ServeStreams();
     if (accept_again_ms_ != 0 && clock_.SteadyMs() >= accept_again_ms_) {
       accept_again_ms_ = 0;
       WatchListener(EPOLLIN);
@@ -289,6 +265,10 @@ bool Listener::EvictIdle() {
 
 // Bytes have come, or the client has closed: a worker takes over.
 void Listener::Wake(int fd) {
+  if (streams_.contains(fd)) {
+    if (!ReadStream(fd)) CloseStream(fd);
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     const auto it = parked_.find(fd);
@@ -348,7 +328,9 @@ void Listener::Work(size_t worker) {
       connection = std::move(ready_.front());
       ready_.pop_front();
     }
-    if (Serve(*connection, worker) == Next::kPark) {
+    const Next next = Serve(*connection, worker);
+    if (next == Next::kStream && BeginStream(connection)) continue;
+    if (next == Next::kPark) {
       if (!connection->more_to_read) {
         Park(std::move(connection));
         continue;
@@ -389,7 +371,12 @@ Listener::Next Listener::Serve(Connection& connection, size_t worker) {
     request.client_gone = [fd = connection.fd] { return IsClosedByPeer(fd); };
     connection.parser = {};
     const bool keep_alive = request.head.keep_alive && !connection.at_end;
-    if (!Send(connection, responder_->Answer(request, keep_alive, worker))) return Next::kClose;
+    connection.stream_generation = stream_generation_.load();
+    Answered answered = responder_->Answer(request, keep_alive, worker);
+    if (answered.stream != nullptr) answered.bytes += answered.stream->Take();
+    if (!Send(connection, answered.bytes)) return Next::kClose;
+    connection.stream = std::move(answered.stream);
+    if (connection.stream != nullptr) return connection.at_end ? Next::kClose : Next::kStream;
     if (!keep_alive) return Linger(connection);
     const int64_t now_ms = clock_.SteadyMs();
     connection.deadline_ms = now_ms + (connection.idle() ? options_.idle_timeout_ms : options_.request_timeout_ms);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "control/stream.h"
 #include "http/error.h"
 #include "http/head.h"
 #include "tls/server_context.h"
@@ -29,12 +31,17 @@ struct WholeRequest {
   std::function<bool()> client_gone;
 };
 
+struct Answered {
+  std::string bytes;
+  std::unique_ptr<Stream> stream;  // not null: goes on with this until one side closes
+};
+
 // Turns requests into the bytes of answers. `worker` is below ListenerOptions::workers, and one worker has one call at
 // a time.
 class Responder {
  public:
   virtual ~Responder() = default;
-  virtual std::string Answer(const WholeRequest& request, bool keep_alive, size_t worker) = 0;
+  virtual Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker) = 0;
   // The answer to what is not a request that can be served; the connection is closed after it.
   virtual std::string Refuse(const http::Error& error) = 0;
 };
@@ -47,11 +54,12 @@ struct ListenerOptions {
   size_t body_bytes_max = 1 << 20;
   int64_t idle_timeout_ms = 60'000;               // between two requests; an idle connection holds no thread
   int64_t request_timeout_ms = 10'000;            // from a request's first byte to its last, and for a handshake
-  int64_t send_timeout_ms = 10'000;               // for a whole answer
+  int64_t send_timeout_ms = 10'000;               // for a whole answer, or for what a stream gave last
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 
 // Connections of the control listener: one thread waits for bytes on all of them, a few workers read, answer and write.
+// Streams hold no worker: the thread that waits for bytes sends what they give, without waiting for any client.
 // Every byte is vetted by http/ before anybody else sees it: httplib's own connections would give a thread to each idle
 // client, a signal-unsafe select() to each read, and have the request-smuggling bugs named in docs/decisions.md.
 class Listener {
@@ -66,6 +74,8 @@ class Listener {
   void Start(Responder& responder);
   // Finishes the requests that are whole, closes all connections, ends the threads.
   void Stop();
+  // Closes the streams that were begun before, soon.
+  void EndStreams() { stream_generation_.fetch_add(1); }
 
   // New connections get this certificate. REQUIRES: not null, and the listener was bound with one.
   void SetTls(std::shared_ptr<const tls::ServerContext> tls) { tls_.Set(std::move(tls)); }
@@ -75,7 +85,7 @@ class Listener {
  private:
   struct Connection;
   using ConnectionPtr = std::unique_ptr<Connection>;
-  enum class Next : uint8_t { kPark, kClose };
+  enum class Next : uint8_t { kPark, kStream, kClose };
 
   Listener(const ListenerOptions& options, const Clock& clock, Logger& logger, int listen_fd);
 
@@ -88,6 +98,14 @@ class Listener {
   void CloseExpired();
   bool EvictIdle();
   void Park(ConnectionPtr connection);
+  // False: the listener stops.
+  bool BeginStream(ConnectionPtr& connection);
+  void AdoptStreams();
+  void ServeStreams();
+  // False: the stream is over.
+  bool ServeStream(Connection& connection);
+  bool ReadStream(int fd);
+  void CloseStream(int fd);
 
   void Work(size_t worker);
   Next Serve(Connection& connection, size_t worker);
@@ -108,13 +126,17 @@ class Listener {
   int listen_fd_;
   int epoll_fd_ = -1;
   int stop_fd_ = -1;
-  int64_t accept_again_ms_ = 0;  // of the watching thread; 0: accepting now
+  int64_t accept_again_ms_ = 0;                     // of the watching thread; 0: accepting now
+  int64_t streams_served_ms_ = 0;                   // likewise
+  std::unordered_map<int, ConnectionPtr> streams_;  // likewise; by file descriptor
+  std::atomic<uint64_t> stream_generation_{0};
   Responder* responder_ = nullptr;
 
   std::mutex mutex_;
   std::condition_variable work_;
   std::unordered_map<int, ConnectionPtr> parked_;  // guarded by mutex_; by file descriptor
   std::deque<ConnectionPtr> ready_;                // guarded by mutex_
+  std::vector<ConnectionPtr> new_streams_;         // guarded by mutex_; on their way to streams_
   size_t connections_ = 0;                         // guarded by mutex_
   bool stopping_ = false;                          // guarded by mutex_
 

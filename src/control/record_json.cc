@@ -128,9 +128,8 @@ void WriteHistory(const std::vector<HistoryEntry>& history, JsonWriter* json) {
 void WriteRequests(const RequestMeter* meter, JsonWriter* json) {
   json->BeginObject();
   for (size_t i = 0; i < Outcome::kCount; ++i) {
-    std::string name(Outcome::FromIndex(i).name());
-    std::replace(name.begin(), name.end(), '-', '_');
-    json->Name(name).Uint(meter == nullptr ? 0 : meter->Total(Outcome::FromIndex(i)));
+    const Outcome outcome = Outcome::FromIndex(i);
+    json->Name(outcome.label()).Uint(meter == nullptr ? 0 : meter->Total(outcome));
   }
   json->EndObject();
 }
@@ -150,6 +149,26 @@ void WriteHitRate(const RequestMeter* meter, JsonWriter* json) {
   } else {
     json->Double(static_cast<double>(replayed) / static_cast<double>(answered));
   }
+}
+
+void WriteQuantiles(const DurationCounts& counts, JsonWriter* json) {
+  json->BeginObject();
+  for (const auto& [name, part] : {std::pair("p50", 0.5), std::pair("p95", 0.95), std::pair("p99", 0.99)}) {
+    const std::optional<double> us = counts.QuantileUs(part);
+    json->Name(name);
+    us ? json->Double(*us / 1000) : json->Null();
+  }
+  json->EndObject();
+}
+
+// In milliseconds.
+void WriteLatency(const LatencyWindow::Reading& latency, JsonWriter* json) {
+  json->BeginObject().Name("window_seconds").Double(static_cast<double>(latency.window_ms) / 1000);
+  json->Name("replayed");
+  WriteQuantiles(latency.replayed, json);
+  json->Name("executed");
+  WriteQuantiles(latency.executed, json);
+  json->EndObject();
 }
 
 void WriteCounts(const StoreStats& stats, JsonWriter* json) {
@@ -253,10 +272,14 @@ void WriteStats(const StoreStats& stats, const CleanupTotals& cleanups, const st
   process ? WriteRequests(process->meter, json) : static_cast<void>(json->Null());
   json->Name("hit_rate");
   process ? WriteHitRate(process->meter, json) : static_cast<void>(json->Null());
+  json->Name("latency");
+  process && process->latency ? WriteLatency(*process->latency, json) : static_cast<void>(json->Null());
   WriteCleanups(cleanups, json);
   json->Name("store").BeginObject();
   json->Name("disk_bytes").Uint(stats.disk_bytes).Name("wal_bytes").Uint(stats.wal_bytes);
-  json->Name("memory_bytes").Uint(stats.memory_bytes).EndObject();
+  json->Name("memory_bytes").Uint(stats.memory_bytes).Name("free_bytes");
+  stats.free_bytes ? json->Uint(*stats.free_bytes) : json->Null();
+  json->EndObject();
   if (restored) {
     json->Name("restored").BeginObject();
     json->Name("policy").String(restored->policy == RestoredPolicy::kHold ? "hold" : "accept");

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "control/json_writer.h"
+#include "control/latency_window.h"
 #include "core/record.h"
 #include "gateway/housekeeper.h"
 #include "gateway/request_meter.h"
@@ -40,6 +41,7 @@ struct ProcessStats {
   int64_t uptime_seconds = 0;
   const RequestMeter* meter = nullptr;  // null: no gateway runs, all are 0
   ShadowCounters::Counts shadow{};
+  std::optional<LatencyWindow::Reading> latency;
 };
 
 // GET /v1/stats. No `process`: nothing runs, the store is looked at from outside; what only a process knows is null.

@@ -75,6 +75,8 @@ Result<StoreStats> RocksDbStore::Stats() {
                      database_->Property(rocksdb::DB::Properties::kTotalBlobFileSize) + stats.wal_bytes;
   // Memtables are charged to the cache.
   stats.memory_bytes = database_->CacheBytes() + database_->Property(rocksdb::DB::Properties::kEstimateTableReadersMem);
+  if (const Result<int64_t> free = platform_.free_space_bytes(options_.directory); free.ok())
+    stats.free_bytes = NotNegative(*free);
   return stats;
 }
 

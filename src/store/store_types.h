@@ -123,6 +123,7 @@ struct StoreStats {
   uint64_t disk_bytes = 0;
   uint64_t wal_bytes = 0;
   uint64_t memory_bytes = 0;
+  std::optional<uint64_t> free_bytes;  // on the store's file system; nothing where that cannot be told
 };
 
 struct CleanupReport {

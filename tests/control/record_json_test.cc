@@ -151,11 +151,14 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
   stats.disk_bytes = 10;
   stats.wal_bytes = 11;
   stats.memory_bytes = 12;
+  stats.free_bytes = 13;
   const SystemClock clock;
   RequestMeter meter(clock);
   meter.Count({.outcome = Outcome::kExecuted, .route_scope = "default"});
   for (int i = 0; i < 3; ++i) meter.Count({.outcome = Outcome::kReplayed, .route_scope = "default"});
   meter.Count({.outcome = http::ErrorCode::kInFlight, .route_scope = "default"});
+  LatencyWindow::Reading latency{.window_ms = 60'500, .replayed = {}, .executed = {}};
+  latency.replayed.buckets[2] = 100;  // from 50 to 75 microseconds
   JsonWriter json;
   const CleanupTotals cleanups{.last_run_at_ms = 1'795'469'039'000,
                                .runs = 2,
@@ -167,7 +170,7 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
   shadow.Add("b", ShadowDecision::kReplay);
   shadow.Add("b", ShadowDecision::kMissingKey);
   WriteStats(stats, cleanups, std::nullopt,
-             ProcessStats{.uptime_seconds = 7, .meter = &meter, .shadow = shadow.Totals()}, &json);
+             ProcessStats{.uptime_seconds = 7, .meter = &meter, .shadow = shadow.Totals(), .latency = latency}, &json);
   EXPECT_EQ(json.text(),
             R"({"now":"2026-11-23T21:23:59.123Z","uptime_seconds":7,)"
             R"("records":{"active":6,"expired":1,"in_progress":2,"completed":3,"unknown":1},)"
@@ -179,9 +182,11 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
             R"("not_redeliverable":0,"body_too_large":0,"key_reused":0,"rate_limited":0,"head_too_large":0,)"
             R"("upstream_unreachable":0,"upstream_broken":0,"store_unavailable":0,"overloaded":0,"draining":0,)"
             R"("upstream_timeout":0},"hit_rate":0.75,)"
+            R"("latency":{"window_seconds":60.5,"replayed":{"p50":0.0625,"p95":0.07375,"p99":0.07475},)"
+            R"("executed":{"p50":null,"p95":null,"p99":null}},)"
             R"("cleanup":{"last_run_at":"2026-11-23T21:23:59.000Z","runs":2,"removed_total":5,)"
             R"("bytes_reclaimed_total":50,"last_error":"disk"},)"
-            R"("store":{"disk_bytes":10,"wal_bytes":11,"memory_bytes":12},"exact":true,)"
+            R"("store":{"disk_bytes":10,"wal_bytes":11,"memory_bytes":12,"free_bytes":13},"exact":true,)"
             R"("shadow":{"would_execute":0,"would_replay":2,"would_wait":0,"would_reject_in_flight":0,)"
             R"("would_reject_mismatch":0,"would_reject_unknown":0,"would_refuse":0,"missing_key":1,"invalid_key":0,)"
             R"("signature_failure":0,"store_error":0}})");
@@ -190,7 +195,7 @@ TEST(StatsJsonTest, HasTheShapeOfTheContract) {
 TEST(StatsJsonTest, ShowsNullForRatesOfNothingAndForWhatOnlyAProcessKnows) {
   JsonWriter running;
   WriteStats({}, {}, std::nullopt, ProcessStats{}, &running);
-  EXPECT_NE(running.text().find(R"("hit_rate":null,"cleanup":{"last_run_at":null,)"), std::string::npos)
+  EXPECT_NE(running.text().find(R"("hit_rate":null,"latency":null,"cleanup":{"last_run_at":null,)"), std::string::npos)
       << running.text();
   JsonWriter still;
   WriteStats({}, {}, std::nullopt, std::nullopt, &still);

@@ -135,6 +135,17 @@ class RawClient {
     return answer;
   }
 
+  // What comes up to and with `mark`, of an answer that has no end. Empty if the connection ends before.
+  std::string ReceiveUntil(std::string_view mark) {
+    size_t at = 0;
+    while ((at = buffer_.find(mark)) == std::string::npos) {
+      if (!Fill()) return {};
+    }
+    std::string text;
+    Take(at + mark.size(), &text);
+    return text;
+  }
+
   // Whether the connection ended by a reset rather than in an orderly way.
   [[nodiscard]] bool was_reset() const { return reset_; }
 
