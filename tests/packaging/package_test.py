@@ -31,6 +31,8 @@ WANTED = {
     "usr/share/doc/oncegate/changelog.gz": 0o644,
     "usr/share/doc/oncegate/examples/nginx.conf": 0o644,
     "usr/share/doc/oncegate/examples/port-443.conf": 0o644,
+    "usr/share/doc/oncegate/examples/prometheus-alerts.yml": 0o644,
+    "usr/share/doc/oncegate/examples/grafana-dashboard.json": 0o644,
 }
 
 
