@@ -91,6 +91,7 @@ Status CheckRedactions(const Route& route) {
 // What the profile says where no flag does.
 void FillPolicies(const GivenFlags& given, const Profile& profile, ServeOptions* options) {
   Route& route = options->route;
+  route.connect_retry_ms = profile.connect_retry_ms;
   if (!given.contains("methods")) route.methods = profile.methods;
   if (!given.contains("final-status") && !given.contains("mode")) route.final_status = profile.success;
   if (!given.contains("on-mismatch") && profile.body_may_change) route.on_mismatch = MismatchPolicy::kReplay;

@@ -70,6 +70,7 @@ void PrintProfile(const Profile& profile, std::ostream& out) {
   line("same key, other body", profile.body_may_change ? "replayed: bodies change between retries" : "422 key-reused");
   line("ttl", FormatDurationMs(profile.ttl_ms) + ", retries come for " + FormatDurationMs(profile.retry_horizon_ms));
   line("in-flight wait", FormatDurationMs(profile.in_flight_wait_ms));
+  if (profile.connect_retry_ms > 0) line("connecting", "tried again for " + FormatDurationMs(profile.connect_retry_ms));
   line("busy status", std::to_string(profile.busy_status));
   line("final statuses", profile.success_text);
   if (profile.replay_guard) line("replay guard", "a signed delivery under another id is the same delivery");

@@ -57,6 +57,8 @@ Status Server::MakeUpstream() {
   application.ca_file = options_.upstream_ca;
   application.connect_timeout_ms = options_.connect_timeout_ms;
   application.idle_connections_max = std::max(application.idle_connections_max, options_.limits.workers);
+  // Most workers stay free for what need not wait.
+  application.connect_retries_max = std::max<size_t>(options_.limits.workers / 4, 1);
   Result<std::unique_ptr<Upstream>> upstream = MakeHttpUpstream(std::move(application), clock_);
   if (!upstream.ok()) return upstream.status();
   upstream_ = *std::move(upstream);

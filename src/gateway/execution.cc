@@ -104,13 +104,15 @@ void Gateway::Execute(Delivery& delivery) {
 ForwardResult Gateway::Forward(const Delivery& delivery, const KeyedFields* keyed, ResponseCollector& collector) {
   const Route& route = *delivery.route;
   const InboundRequest& request = delivery.request;
+  const bool retries = keyed != nullptr || delivery.plan == Delivery::Plan::kUnkeyed;
   const int64_t started_us = clock_.SteadyUs();
   ForwardResult result =
       UpstreamOf(route).Forward({.method = request.head.method,
                                  .head = OutboundHead(route, request, keyed),
                                  .body = request.body,
                                  .total_timeout_ms = keyed == nullptr ? 0 : route.upstream_timeout_ms,
-                                 .idle_timeout_ms = route.upstream_timeout_ms},
+                                 .idle_timeout_ms = route.upstream_timeout_ms,
+                                 .connect_retry_ms = retries ? route.connect_retry_ms : 0},
                                 collector);
   meter_.AddUpstreamDuration(clock_.SteadyUs() - started_us);
   return result;

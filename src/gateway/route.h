@@ -52,6 +52,7 @@ struct Route {
   std::string upstream_prefix;         // put before the request's target
   std::string upstream_authority;      // the Host of requests that came without one
   int64_t upstream_timeout_ms = 120'000;
+  int64_t connect_retry_ms = 0;  // deliveries: how long connecting is tried again
   int64_t max_stored_body = 1 << 20;
   bool store_request_body = true;
   // What is replaced before a request is stored: values of a JSON body, fields of a form or query.

@@ -1,5 +1,7 @@
 #include "upstream/http_upstream.h"
 
+#include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "upstream/exchange.h"
@@ -16,6 +18,7 @@ using upstream::Descriptor;
 using upstream::Exchange;
 using upstream::TlsClient;
 using upstream::Transport;
+using upstream::WaitEnd;
 using upstream::Waiter;
 
 class HttpUpstream final : public Upstream {
@@ -36,12 +39,14 @@ class HttpUpstream final : public Upstream {
   ForwardResult ForwardOver(Connection connection, const OutboundRequest& request, ResponseReceiver& receiver,
                             const Waiter& waiter);
   Result<Connection> Connect(const Waiter& waiter) const;
+  Result<Connection> ConnectAgain(const Waiter& waiter, Result<Connection> failed);
 
   const HttpUpstreamOptions options_;
   const Clock& clock_;
   const std::unique_ptr<TlsClient> tls_;  // null for http
   upstream::AbortSignal abort_;
   ConnectionPool pool_;
+  std::atomic<size_t> retrying_{0};
 };
 
 ForwardResult HttpUpstream::Forward(const OutboundRequest& request, ResponseReceiver& receiver) {
@@ -53,6 +58,8 @@ ForwardResult HttpUpstream::Forward(const OutboundRequest& request, ResponseRece
     if (result.end != ForwardEnd::kNotSent) return result;
   }
   Result<Connection> connection = Connect(waiter.Within(options_.connect_timeout_ms));
+  if (!connection.ok() && request.connect_retry_ms > 0)
+    connection = ConnectAgain(waiter.Within(request.connect_retry_ms), std::move(connection));
   if (!connection.ok()) return {ForwardEnd::kNotSent, connection.status().message()};
   return ForwardOver(std::move(connection).value(), request, receiver, waiter);
 }
@@ -71,6 +78,20 @@ Result<HttpUpstream::Connection> HttpUpstream::Connect(const Waiter& waiter) con
   if (!socket.ok()) return socket.status();
   if (tls_ != nullptr) return tls_->Handshake(std::move(socket).value(), options_.url.host, waiter);
   return Connection(std::make_unique<upstream::PlainTransport>(std::move(socket).value()));
+}
+
+Result<HttpUpstream::Connection> HttpUpstream::ConnectAgain(const Waiter& waiter, Result<Connection> failed) {
+  constexpr int64_t kPauseMsFirst = 20;
+  constexpr int64_t kPauseMsMax = 2000;
+  int64_t pause_ms = kPauseMsFirst;
+  if (retrying_.fetch_add(1) < options_.connect_retries_max) {
+    while (!failed.ok() && waiter.LeftMs() > 0 && waiter.Pause(pause_ms) != WaitEnd::kAborted) {
+      failed = Connect(waiter.Within(options_.connect_timeout_ms));
+      pause_ms = std::min(2 * pause_ms, kPauseMsMax);
+    }
+  }
+  retrying_.fetch_sub(1);
+  return failed;
 }
 
 Status HttpUpstream::Probe(int64_t timeout_ms) {

@@ -30,13 +30,16 @@ struct HttpUpstreamOptions {
   // A connection that has been idle for this long is not used again: the application may be closing it right now.
   int64_t idle_reuse_ms = 1000;
   size_t idle_connections_max = 64;
+  // Requests that try to connect again at once: each holds its thread meanwhile. Those beyond try once.
+  size_t connect_retries_max = 16;
 };
 
 // An Upstream on own sockets and http/. libcurl and httplib are not used because both send a request again by
 // themselves when a reused connection dies. Host names are resolved when a connection is made, all addresses tried in
 // turn within the time-out; resolving itself cannot be interrupted and may outlast it when the name server is dead.
 // With https the certificate and the host name are verified (TLS 1.2 and later). InvalidArgument if the CA file cannot
-// be read. `clock` must outlive it.
+// be read. Between two tries to connect it waits for 20 ms, then for twice as long each time, up to two seconds.
+// `clock` must outlive it.
 Result<std::unique_ptr<Upstream>> MakeHttpUpstream(HttpUpstreamOptions options, const Clock& clock);
 
 }  // namespace oncegate

@@ -120,6 +120,11 @@ WaitEnd Waiter::Wait(int fd, int events, int64_t idle_ms) const {
   }
 }
 
+WaitEnd Waiter::Pause(int64_t pause_ms) const {
+  // poll skips negative descriptors.
+  return Wait(-1, 0, pause_ms);
+}
+
 Result<Descriptor> ConnectTcp(const std::string& host, uint16_t port, const Waiter& waiter) {
   Result<AddressList> addresses = Resolve(host, port);
   if (!addresses.ok()) return addresses.status();

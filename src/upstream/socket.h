@@ -57,6 +57,9 @@ class Waiter {
   // most until the call's end.
   WaitEnd Wait(int fd, int events, int64_t idle_ms) const;
 
+  // Lets that much time pass, at most until the call's end: kTimedOut, unless the signal ends it.
+  [[nodiscard]] WaitEnd Pause(int64_t pause_ms) const;
+
   // As this one, but ending in `timeout_ms` at the latest (0: no earlier).
   [[nodiscard]] Waiter Within(int64_t timeout_ms) const;
   [[nodiscard]] int64_t LeftMs() const;

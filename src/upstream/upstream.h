@@ -19,6 +19,8 @@ struct OutboundRequest {
   int64_t total_timeout_ms = 0;
   // Between two reads (and for each write).
   int64_t idle_timeout_ms = 0;
+  // How long connecting is tried again, from the call; 0: once.
+  int64_t connect_retry_ms = 0;
 };
 
 // How a forwarded request ended.
@@ -51,7 +53,7 @@ class Upstream {
   virtual ~Upstream() = default;
 
   // Sends the request at most once: bytes that the kernel accepted count as sent, and a sent request is never sent
-  // again. Connecting may be retried while nothing was sent.
+  // again. Connecting is tried again for connect_retry_ms, while nothing was sent and not too many do so.
   virtual ForwardResult Forward(const OutboundRequest& request, ResponseReceiver& receiver) = 0;
 
   // Whether a connection can be made within `timeout_ms`; Unavailable says why not.

@@ -42,6 +42,7 @@ class ProfileParser {
         {"ttl", [this](dom::element e) { profile_.ttl_ms = Duration(e); }},
         {"retry_horizon", [this](dom::element e) { profile_.retry_horizon_ms = Duration(e); }},
         {"in_flight_wait", [this](dom::element e) { profile_.in_flight_wait_ms = Duration(e); }},
+        {"connect_retry", [this](dom::element e) { profile_.connect_retry_ms = Duration(e); }},
         {"busy_status", [this](dom::element e) { TakeBusyStatus(e); }},
         {"success", [this](dom::element e) { TakeSuccess(e); }},
         {"empty_refusals", [this](dom::element e) { profile_.empty_refusals = Flag(e); }},
@@ -324,6 +325,7 @@ class ProfileParser {
     if (profile_.ttl_ms <= 0 || profile_.retry_horizon_ms <= 0 || profile_.in_flight_wait_ms <= 0)
       return Fail("'ttl', 'retry_horizon' and 'in_flight_wait' are needed");
     if (profile_.ttl_ms <= profile_.retry_horizon_ms) return Fail("'ttl' is not longer than 'retry_horizon'");
+    if (profile_.connect_retry_ms > kConnectRetryMsMax) return Fail("'connect_retry' is longer than 1m");
     if (profile_.success_text.empty()) return Fail("'success' is missing");
     if (profile_.methods.empty()) return Fail("'methods' is empty");
   }

@@ -133,6 +133,7 @@ struct Profile {
   int64_t ttl_ms = 0;
   int64_t retry_horizon_ms = 0;
   int64_t in_flight_wait_ms = 0;
+  int64_t connect_retry_ms = 0;
   int busy_status = 409;
   std::string success_text;
   StatusSet success;
@@ -143,6 +144,7 @@ struct Profile {
 };
 
 inline constexpr size_t kProfileBytesMax = 64 * 1024;
+inline constexpr int64_t kConnectRetryMsMax = 60'000;
 
 // InvalidArgument, with a message that names the member, for anything that the schema does not allow.
 Result<Profile> ParseProfile(std::string_view json);

@@ -215,7 +215,9 @@ TEST(ServeFlagsTest, AProviderSetsPoliciesThatFlagsOverrule) {
   EXPECT_EQ(route.on_mismatch, MismatchPolicy::kReplay) << "HubSpot's body changes between retries";
   EXPECT_EQ(FormatDurationMs(route.ttl_ms), "2d");
   EXPECT_EQ(route.in_flight_wait_ms, 3000);
-  EXPECT_EQ(MustRead({{"provider", {"twilio"}}, {"secret-file", {secret}}}).route.busy_status, 503);
+  const Route twilio = MustRead({{"provider", {"twilio"}}, {"secret-file", {secret}}}).route;
+  EXPECT_EQ(twilio.busy_status, 503);
+  EXPECT_EQ(twilio.connect_retry_ms, 10'000) << "Twilio does not come again";
 
   const ServeOptions own = MustRead({{"provider", {"hubspot"}},
                                      {"secret-file", {secret}},

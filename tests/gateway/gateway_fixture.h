@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -188,6 +189,11 @@ class GatewayTest : public testing::Test {
     return Send("POST", "Idempotency-Key: " + key + "\r\n" + fields, std::move(body));
   }
   Call PostHeld(const std::string& key) { return Post(key, "X-Hold: yes\r\n"); }
+
+  // A client has its answer a moment before the worker lets go of the key.
+  void AwaitEnd(const ScopedKey& key) const {
+    while (gateway_->IsExecuting(key)) std::this_thread::yield();
+  }
 
   static std::string Outcome(const Seen& seen) {
     const std::string name = "Oncegate-Outcome: ";

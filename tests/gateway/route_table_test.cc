@@ -205,6 +205,21 @@ TEST_F(RoutedGatewayTest, WhereNoRouteLeadsNothingHappens) {
   EXPECT_EQ(store_.claims, 0);
 }
 
+TEST_F(RoutedGatewayTest, OnlyDeliveriesAreWorthConnectingAgainFor) {
+  Route orders = Named("orders", other_);
+  orders.connect_retry_ms = 7000;
+  std::vector<int64_t> seen;
+  other_->SetScript([&seen](const OutboundRequest& request, ResponseReceiver& receiver) {
+    seen.push_back(request.connect_retry_ms);
+    return ScriptedUpstream::Respond(receiver, 200, "Content-Length: 0\r\n", {});
+  });
+  StartWith({orders});
+  EXPECT_EQ(Verdict(PostTo("/orders", "k").Get()), "200 executed");
+  EXPECT_EQ(Verdict(Send("POST", "", "{}", "/orders").Get()), "200 unkeyed");
+  EXPECT_EQ(Verdict(Send("GET", "", "", "/orders").Get()), "200 passed");
+  EXPECT_EQ(seen, (std::vector<int64_t>{7000, 7000, 0}));
+}
+
 TEST_F(RoutedGatewayTest, ARequestKeepsTheRouteThatItTook) {
   StartWith({Named("orders"), Named("tickets", other_)});
   Call held = PostTo("/tickets/1", "k", "X-Hold: yes\r\n");
@@ -224,6 +239,7 @@ TEST_F(RoutedGatewayTest, ARedeliveryGoesToTheApplicationThatTheRecordIsOf) {
   EXPECT_EQ(Verdict(PostTo("/tickets/1", "k").Get()), "504 upstream-timeout");
   other_->Answer(201, "ticket-1");
   const ScopedKey key("tickets", "k");
+  AwaitEnd(key);
   SetRoutes({Named("orders")});
   const auto nowhere = gateway_->Redeliver(key, false, "ada");
   ASSERT_TRUE(nowhere.ok());

@@ -185,6 +185,7 @@ TEST_F(SidecarTest, RedeliversWhatIsUnknown) {
   EXPECT_EQ(Verdict(Post("a", "X-Signature: s\r\nAuthorization: secret\r\n", "the body").Get()), "502 upstream-broken");
   upstream_.Answer(503, "not now");
   const ScopedKey key("default", "a");
+  AwaitEnd(key);
   const auto redeliver = [&](bool force) {
     Result<std::variant<Intervention, Reply>> result = gateway_->Redeliver(key, force, "ada");
     EXPECT_TRUE(result.ok());
@@ -214,6 +215,7 @@ TEST_F(SidecarTest, DoesNotRedeliverWhatWasRedacted) {
   gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
   upstream_.Fail(ForwardEnd::kBroken);
   EXPECT_EQ(Verdict(Post("a", {}, "card=4111&order=7").Get()), "502 upstream-broken");
+  AwaitEnd(ScopedKey("default", "a"));
   const auto refused = gateway_->Redeliver(ScopedKey("default", "a"), false, "ada");
   EXPECT_EQ(std::get<Intervention>(*refused), Intervention::kNotRedeliverable);
   EXPECT_EQ(upstream_.executions(), 1U);

@@ -5,8 +5,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <future>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -47,6 +52,132 @@ std::unique_ptr<Upstream> UpstreamTo(uint16_t port, const Clock& clock) {
   HttpUpstreamOptions options;
   options.url = *url;
   return std::move(MakeHttpUpstream(std::move(options), clock)).value();
+}
+
+// A port that is taken, and refuses connections until somebody listens on it.
+class LateServer {
+ public:
+  LateServer() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~LateServer() { close(fd_); }
+  LateServer(const LateServer&) = delete;
+  LateServer& operator=(const LateServer&) = delete;
+
+  [[nodiscard]] uint16_t port() const { return port_; }
+  // Answers one request on one connection; what it was sent.
+  [[nodiscard]] std::string ServeOne() const {
+    EXPECT_EQ(listen(fd_, 16), 0);
+    const int client = accept(fd_, nullptr, nullptr);
+    std::array<char, 4096> request{};
+    const ssize_t size = recv(client, request.data(), request.size(), 0);
+    EXPECT_EQ(send(client, kOk, strlen(kOk), MSG_NOSIGNAL), static_cast<ssize_t>(strlen(kOk)));
+    close(client);
+    return {request.data(), static_cast<size_t>(std::max<ssize_t>(size, 0))};
+  }
+
+ private:
+  int fd_;
+  uint16_t port_ = 0;
+};
+
+// Stands still until it is moved, and lets a test wait until it was looked at so often.
+class WatchedClock final : public Clock {
+ public:
+  [[nodiscard]] int64_t WallMs() const override { return clock_.WallMs(); }
+  [[nodiscard]] int64_t SteadyMs() const override {
+    const std::lock_guard lock(mutex_);
+    ++looks_;
+    changed_.notify_all();
+    return clock_.SteadyMs();
+  }
+  void Advance(int64_t ms) { clock_.Advance(ms); }
+  int looks() const {
+    const std::lock_guard lock(mutex_);
+    return looks_;
+  }
+  void AwaitLooks(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return looks_ >= count; });
+  }
+
+ private:
+  ManualClock clock_{0};
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable int looks_ = 0;  // guarded by mutex_
+};
+
+// An application that cannot be connected to at first.
+class LateUpstreamTest : public testing::Test {
+ protected:
+  void Start(size_t retries_max = 1) {
+    HttpUpstreamOptions options;
+    options.url = *UpstreamUrl::Parse("http://127.0.0.1:" + std::to_string(server_.port()));
+    options.connect_retries_max = retries_max;
+    upstream_ = *MakeHttpUpstream(std::move(options), clock_);
+    EXPECT_EQ(Forward(0).end, ForwardEnd::kNotSent);
+    looks_of_one_try_ = clock_.looks();
+  }
+  // Until more was done than one try takes.
+  void AwaitRetries() { clock_.AwaitLooks(4 * looks_of_one_try_); }
+  ForwardResult Forward(int64_t connect_retry_ms) {
+    OutboundRequest request = MakeRequest("body");
+    request.connect_retry_ms = connect_retry_ms;
+    return upstream_->Forward(request, recorder_);
+  }
+  std::future<ForwardResult> ForwardPatiently() {
+    return std::async(std::launch::async, [this] { return Forward(60'000); });
+  }
+
+  LateServer server_;
+  WatchedClock clock_;
+  Recorder recorder_;
+  std::unique_ptr<Upstream> upstream_;
+  int looks_of_one_try_ = 0;
+};
+
+TEST_F(LateUpstreamTest, IsSentTheRequestOnceItListens) {
+  Start();
+  std::future<ForwardResult> result = ForwardPatiently();
+  AwaitRetries();
+  EXPECT_EQ(server_.ServeOne(), "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+  EXPECT_EQ(result.get().end, ForwardEnd::kAnswered);
+  EXPECT_EQ(recorder_.body, "hi");
+}
+
+TEST_F(LateUpstreamTest, IsGivenUpWhenTheTimeIsOver) {
+  Start();
+  std::future<ForwardResult> result = ForwardPatiently();
+  AwaitRetries();
+  clock_.Advance(60'000);
+  const ForwardResult ended = result.get();
+  EXPECT_EQ(ended.end, ForwardEnd::kNotSent);
+  EXPECT_TRUE(ended.detail.starts_with("cannot connect to 127.0.0.1")) << ended.detail;
+}
+
+TEST_F(LateUpstreamTest, IsGivenUpWhenTheProcessGoesDown) {
+  Start();
+  std::future<ForwardResult> result = ForwardPatiently();
+  AwaitRetries();
+  upstream_->Abort();
+  EXPECT_EQ(result.get().end, ForwardEnd::kNotSent);
+}
+
+TEST_F(LateUpstreamTest, IsTriedAgainByAFewAtATime) {
+  Start(1);
+  std::future<ForwardResult> first = ForwardPatiently();
+  AwaitRetries();
+  // The clock stands still: this one would never end if it tried again.
+  EXPECT_EQ(Forward(60'000).end, ForwardEnd::kNotSent);
+  clock_.Advance(60'000);
+  EXPECT_EQ(first.get().end, ForwardEnd::kNotSent);
 }
 
 class HttpUpstreamTest : public testing::Test {
