@@ -1,9 +1,6 @@
 // oncegate check: what the gateway would make of a saved request, without a server.
 
 #include <algorithm>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -14,6 +11,7 @@
 #include "cli/app.h"
 #include "cli/command_line.h"
 #include "cli/files.h"
+#include "cli/saved_request.h"
 #include "http/error.h"
 #include "webhook/diagnosis.h"
 #include "webhook/identity.h"
@@ -23,8 +21,6 @@
 namespace oncegate::cli {
 namespace {
 
-constexpr size_t kRequestBytesMax = 64 << 20;
-
 struct CheckOptions {
   std::string provider;
   std::string secret_file;
@@ -32,55 +28,8 @@ struct CheckOptions {
   std::string tolerance;
   std::string public_url;
   bool json = false;
-  std::string file;
+  RequestSource request;
 };
-
-// A request as people save it: lines may end with LF alone, and Host may be missing.
-struct SavedRequest {
-  std::string method;
-  std::string target;
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
-};
-
-Result<SavedRequest> ParseSaved(std::string_view text) {
-  SavedRequest request;
-  bool first = true;
-  while (true) {
-    const size_t end = text.find('\n');
-    if (end == std::string_view::npos) return InvalidArgument("the request has no empty line after its head");
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(end + 1);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty() && !first) break;
-    if (first) {
-      const size_t method = line.find(' ');
-      const size_t target = line.rfind(' ');
-      if (method == std::string_view::npos || target == method || !line.substr(target + 1).starts_with("HTTP/"))
-        return InvalidArgument("the first line is not like 'POST /webhook HTTP/1.1'");
-      request.method = line.substr(0, method);
-      request.target = line.substr(method + 1, target - method - 1);
-      first = false;
-      continue;
-    }
-    const size_t colon = line.find(':');
-    if (colon == std::string_view::npos || colon == 0)
-      return InvalidArgument("'" + std::string(line) + "' is not a header; one empty line divides head and body");
-    std::string_view value = line.substr(colon + 1);
-    value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
-    value = value.substr(0, value.find_last_not_of(" \t") + 1);
-    request.headers.emplace_back(line.substr(0, colon), value);
-  }
-  request.body = text;
-  return request;
-}
-
-Result<std::string> ReadRequest(const std::string& file) {
-  if (!file.empty() && file != "-") return ReadSmallFile(file, kRequestBytesMax);
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  if (text.size() > kRequestBytesMax) return InvalidArgument("the request is larger than 64 MiB");
-  return text;
-}
 
 // What there is to say about a request.
 struct Report {
@@ -157,9 +106,7 @@ Result<Inputs> ReadInputs(const CheckOptions& options) {
     if (!tolerance.ok()) return InvalidArgument("--tolerance: " + tolerance.status().message());
     inputs.verifier.tolerance_ms = *tolerance;
   }
-  const Result<std::string> text = ReadRequest(options.file);
-  if (!text.ok()) return text.status();
-  Result<SavedRequest> saved = ParseSaved(*text);
+  Result<SavedRequest> saved = options.request.Read();
   if (!saved.ok()) return saved.status();
   inputs.saved = *std::move(saved);
   std::string host = "localhost";
@@ -167,9 +114,8 @@ Result<Inputs> ReadInputs(const CheckOptions& options) {
     inputs.headers.push_back({name, value});
     if (SameName(name, "Host")) host = value;
   }
-  const bool absolute = inputs.saved.target.find("://") < inputs.saved.target.find('/');
-  inputs.url = absolute && options.public_url.empty()
-                   ? inputs.saved.target
+  inputs.url = !inputs.saved.url.empty() && options.public_url.empty()
+                   ? inputs.saved.url
                    : SenderUrl(options.public_url, "https", host, inputs.saved.target);
   return inputs;
 }
@@ -245,8 +191,7 @@ int RunCheck(const Arguments& arguments, const Console& console) {
             "How old a signature may be (0s: any age); default by the provider");
   line.Text("--public-url", "URL", &options.public_url, "The address that the sender used, where that is signed");
   line.Switch("--json", &options.json, "Prints one line of JSON");
-  line.Argument("FILE", &options.file, "The request: head, empty line, body; standard input if absent",
-                CommandLine::Need::kOptional);
+  options.request.AddTo(line);
   if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   return Check(options, console);
 }

@@ -65,7 +65,9 @@ void CommandLine::Choice(const std::string& flag, std::string* value, const std:
 
 void CommandLine::Texts(const std::string& flag, const std::string& value_name, std::vector<std::string>* values,
                         const std::string& help) {
-  parser_->app.add_option(flag, *values, help)->type_name(value_name)->expected(1)->take_all();
+  // A value in brackets, such as a JSON array, is one value all the same.
+  CLI::Option* option = parser_->app.add_option(flag, *values, help);
+  option->type_name(value_name)->expected(1)->allow_extra_args(false)->take_all();
 }
 
 void CommandLine::Switch(const std::string& flag, bool* value, const std::string& help) {

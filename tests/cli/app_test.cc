@@ -73,6 +73,71 @@ TEST(AppTest, CheckSaysKeyVerdictAndTheFirstMistake) {
     EXPECT_EQ(RunWith(unusable).exit_code, 2) << unusable.back();
 }
 
+TEST(AppTest, CheckTakesWhatCurlWouldHaveBeenGiven) {
+  const std::string directory = testing::TempDir();
+  const auto write = [&directory](const std::string& name, const std::string& text) {
+    std::ofstream(directory + "/check_" + name, std::ios::binary) << text;
+    return directory + "/check_" + name;
+  };
+  const std::string secret = write("secret", "It's a Secret to Everybody\n");
+  const std::string body = write("body", "Hello, World!");
+  const std::string lines = write("lines", "Hello, \r\nWorld!\n");
+  const Arguments github{
+      "check",    "--provider",
+      "github",   "--secret-file",
+      secret,     "--json",
+      "--header", "X-GitHub-Delivery: d1",
+      "-H",       "X-Hub-Signature-256:sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"};
+  const auto with = [](Arguments arguments, const Arguments& more) {
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  for (const Arguments& more :
+       {Arguments{"-d", "Hello, World!"}, Arguments{"--data-binary", "@" + body}, Arguments{"-d", "@" + lines},
+        Arguments{"--data", "Hello, World!", "-X", "POST", "--url", "https://x.example/hook?a=b"}}) {
+    const Ran ran = RunWith(with(github, more));
+    EXPECT_EQ(ran.exit_code, 0) << more[0] << ran.err << ran.out;
+    EXPECT_NE(ran.out.find("\"key\":\"d1\""), std::string::npos) << ran.out;
+  }
+  EXPECT_EQ(RunWith(with(github, {"--data-binary", "@" + lines})).exit_code, 1) << "line ends are bytes of the body";
+  EXPECT_EQ(RunWith(with(github, {"-d", "[\"a\"]"})).exit_code, 1);
+
+  // Twilio signs the address, and a form's fields.
+  const Arguments twilio{"check",
+                         "--provider",
+                         "twilio",
+                         "--secret-file",
+                         write("twilio", "12345\n"),
+                         "-H",
+                         "X-Twilio-Signature: L/OH5YylLD5NRKLltdqwSvS0BnU=",
+                         "--url",
+                         "https://example.com/myapp.php?foo=1&bar=2"};
+  const Arguments fields{"-d", "CallSid=CA1234567890ABCDE",
+                         "-d", "Caller=%2B14158675310",
+                         "-d", "Digits=1234&From=%2B14158675310&To=%2B18005551212"};
+  const Ran twilio_ran = RunWith(with(twilio, fields));
+  EXPECT_EQ(twilio_ran.exit_code, 0) << twilio_ran.out << twilio_ran.err;
+  EXPECT_EQ(RunWith(with(with(twilio, fields), {"--public-url", "https://other.example"})).exit_code, 1);
+
+  struct Row {
+    Arguments more;
+    std::string wanted;
+  };
+  const Row rows[] = {
+      {{"-H", "nothing"}, "--header: 'nothing' is not like 'Name: value'"},
+      {{"-H", ": x"}, "--header: ': x' is not like 'Name: value'"},
+      {{"--url", "example.com/x"}, "--url: 'example.com/x' is not an address"},
+      {{"-d", "@/nowhere"}, "'/nowhere' cannot be read"},
+      {{"-d", "x", "--data-binary", "y"}, "excludes --data-binary"},
+      {{"-d", "x", "request"}, "'request' and flags such as --header are two requests"},
+  };
+  for (const Row& row : rows) {
+    const Ran ran = RunWith(with({"check", "--provider", "github", "--secret-file", secret}, row.more));
+    EXPECT_EQ(ran.exit_code, 2) << row.wanted << ran.out;
+    EXPECT_NE(ran.err.find(row.wanted), std::string::npos) << row.wanted << ran.err;
+  }
+}
+
 TEST(AppTest, ProvidersListsThemAllAndShowsOne) {
   const Ran all = RunWith({"providers"});
   EXPECT_EQ(all.exit_code, 0);
