@@ -11,6 +11,7 @@
 #include "cli/app.h"
 #include "cli/command_line.h"
 #include "cli/files.h"
+#include "cli/profiles.h"
 #include "cli/saved_request.h"
 #include "http/error.h"
 #include "webhook/diagnosis.h"
@@ -23,6 +24,7 @@ namespace {
 
 struct CheckOptions {
   std::string provider;
+  std::vector<std::string> provider_files;
   std::string secret_file;
   std::string now;
   std::string tolerance;
@@ -72,7 +74,7 @@ void PrintReport(const Report& report, bool json, std::ostream& out) {
 
 // Everything that was read, and the request in the form that the profiles look at.
 struct Inputs {
-  const Profile* profile = nullptr;
+  Profiles::ProfilePtr profile;
   std::string secrets;
   SavedRequest saved;
   std::string url;
@@ -85,7 +87,12 @@ struct Inputs {
 
 Result<Inputs> ReadInputs(const CheckOptions& options) {
   Inputs inputs;
-  inputs.profile = FindProfile(options.provider);
+  Profiles profiles;
+  for (const std::string& file : options.provider_files) {
+    if (Status status = profiles.AddFile(file); !status.ok())
+      return InvalidArgument("--provider-file: " + status.message());
+  }
+  inputs.profile = profiles.Find(options.provider);
   if (inputs.profile == nullptr)
     return InvalidArgument("--provider: '" + options.provider + "' is not known; see 'oncegate providers'");
   if (!options.secret_file.empty()) {
@@ -185,6 +192,7 @@ int RunCheck(const Arguments& arguments, const Console& console) {
                    "oncegate check");
   line.Text("--provider", "NAME", &options.provider, "Whose request it is; see 'oncegate providers'",
             CommandLine::Need::kRequired);
+  line.Texts("--provider-file", "FILE", &options.provider_files, "A profile of your own, to be named; repeatable");
   line.Text("--secret-file", "FILE", &options.secret_file, "The provider's secrets, one a line");
   line.Text("--now", "SECONDS", &options.now, "Checks as if it were this moment, in seconds since 1970");
   line.Text("--tolerance", "DURATION", &options.tolerance,

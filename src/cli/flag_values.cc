@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
+#include <utility>
 
 #include "base/units.h"
 #include "http/chars.h"
@@ -14,6 +16,21 @@ constexpr size_t kMethodsMax = 16;
 
 Status OutOfBounds(const std::string& text, const std::string& min, const std::string& max) {
   return InvalidArgument("'" + text + "' is not within " + min + " and " + max);
+}
+
+// How many letters have to be added, left out or replaced.
+size_t Distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row.back();
 }
 
 bool IsHttpToken(std::string_view text) {
@@ -86,6 +103,19 @@ Status ReadMethods(const std::string& text, std::vector<std::string>* out) {
   if (methods.size() > kMethodsMax) return InvalidArgument("more than " + std::to_string(kMethodsMax) + " methods");
   *out = std::move(methods);
   return OkStatus();
+}
+
+std::string_view NearestName(std::string_view text, const std::vector<std::string_view>& names) {
+  std::string_view nearest;
+  size_t distance_max = std::min<size_t>(text.size() / 3, 3);
+  if (text.size() > 64) return nearest;
+  for (const std::string_view name : names) {
+    const size_t distance = Distance(text, name);
+    if (distance > distance_max || (distance == distance_max && !nearest.empty())) continue;
+    nearest = name;
+    distance_max = distance;
+  }
+  return nearest;
 }
 
 }  // namespace oncegate::cli

@@ -42,4 +42,7 @@ Status ReadFieldName(const std::string& text, std::string* out);
 // "POST,PATCH". HEAD, CONNECT and TRACE are refused: what they ask for cannot be remembered and replayed.
 Status ReadMethods(const std::string& text, std::vector<std::string>* out);
 
+// The name that somebody probably meant who wrote `text`; empty: none is near.
+std::string_view NearestName(std::string_view text, const std::vector<std::string_view>& names);
+
 }  // namespace oncegate::cli

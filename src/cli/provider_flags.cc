@@ -18,7 +18,7 @@ namespace {
 
 using Values = std::vector<std::string>;
 
-constexpr std::string_view kProvider = "Provider";
+constexpr std::string_view kConfiguration = "Configuration";
 constexpr std::string_view kPolicies = "Policies";
 constexpr int64_t kToleranceMsMax = int64_t{30} * 24 * 3600 * 1000;
 constexpr size_t kRedactionsMax = 64;
@@ -49,22 +49,35 @@ Status ReadRedactions(const Values& values, ServeOptions& options) {
   return OkStatus();
 }
 
+Status ReadProfiles(const Values& values, ServeOptions& options) {
+  for (const std::string& file : values) {
+    if (Status status = options.profiles.AddFile(file); !status.ok()) return status;
+  }
+  return OkStatus();
+}
+
+// --provider-file first: what is named after it may be in it.
 const ServeFlag kFlags[] = {
-    {"provider", kProvider, "NAME", "", "Who sends: keys, signatures and policies by profile; see 'oncegate providers'",
-     false, true,
+    {"provider-file", kConfiguration, "FILE", "",
+     "A provider profile of your own (docs/provider-profiles.md), to be named with --provider; repeatable", true, true,
+     ReadProfiles},
+    {"provider", kProviderGroup, "NAME", "",
+     "Who sends: keys, signatures and policies by profile; see 'oncegate providers'", false, true,
      [](const Values& v, ServeOptions& o) {
        o.provider.name = v[0];
-       return FindProfile(v[0]) != nullptr ? OkStatus()
-                                           : InvalidArgument("'" + v[0] + "' is not known; see 'oncegate providers'");
+       return o.profiles.Find(v[0]) != nullptr
+                  ? OkStatus()
+                  : InvalidArgument("'" + v[0] + "' is not known; see 'oncegate providers'");
      }},
-    {"secret-file", kProvider, "FILE", "", "The provider's signing secrets, one a line, all accepted; reread on SIGHUP",
-     false, true, [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.provider.secret_file); }},
-    {"tolerance", kProvider, "DURATION", "", "How old a signature may be; 0s: any age; default by the provider", false,
-     true,
+    {"secret-file", kProviderGroup, "FILE", "",
+     "The provider's signing secrets, one a line, all accepted; reread on SIGHUP", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.provider.secret_file); }},
+    {"tolerance", kProviderGroup, "DURATION", "", "How old a signature may be; 0s: any age; default by the provider",
+     false, true,
      [](const Values& v, ServeOptions& o) {
        return ReadDuration(v[0], 0, kToleranceMsMax, &o.provider.tolerance_ms.emplace());
      }},
-    {"public-url", kProvider, "URL", "",
+    {"public-url", kProviderGroup, "URL", "",
      "The address that the sender used, for providers that sign it; default: from the request", false, true,
      ReadPublicUrl},
     {"redact", kPolicies, "POINTER", "",
@@ -88,22 +101,45 @@ Status CheckRedactions(const Route& route) {
   return OkStatus();
 }
 
-// What the profile says where no flag does.
-void FillPolicies(const GivenFlags& given, const Profile& profile, ServeOptions* options) {
+std::string Joined(const Values& values) {
+  std::string text;
+  for (const std::string& value : values) text.append(text.empty() ? "" : ",").append(value);
+  return text;
+}
+
+// What the profile says where no flag does, as flags would say it.
+GivenFlags PoliciesOf(const Profile& profile, const GivenFlags& given) {
+  GivenFlags derived;
+  const auto say = [&](const std::string& name, std::string value) {
+    if (!given.contains(name))
+      derived.emplace(name, GivenFlag{.values = {std::move(value)}, .origin = "profile " + profile.name});
+  };
+  say("methods", Joined(profile.methods));
+  if (!given.contains("mode")) say("final-status", profile.success_text);
+  if (profile.body_may_change) say("on-mismatch", "replay");
+  say("in-flight-wait", FormatDurationMs(profile.in_flight_wait_ms));
+  say("busy-status", std::to_string(profile.busy_status));
+  say("ttl", FormatDurationMs(profile.ttl_ms));
+  return derived;
+}
+
+Status FillPolicies(const GivenFlags& given, const Profile& profile, ServeOptions* options) {
+  options->derived = PoliciesOf(profile, given);
+  for (const ServeFlag& flag : ServeFlags()) {
+    const auto derived = options->derived.find(flag.name);
+    if (derived == options->derived.end()) continue;
+    if (Status status = flag.apply(derived->second.values, *options); !status.ok())
+      return InvalidArgument("--provider " + profile.name + ": " + std::string(flag.name) + ": " + status.message());
+  }
   Route& route = options->route;
   route.connect_retry_ms = profile.connect_retry_ms;
-  if (!given.contains("methods")) route.methods = profile.methods;
-  if (!given.contains("final-status") && !given.contains("mode")) route.final_status = profile.success;
-  if (!given.contains("on-mismatch") && profile.body_may_change) route.on_mismatch = MismatchPolicy::kReplay;
-  if (!given.contains("in-flight-wait")) route.in_flight_wait_ms = profile.in_flight_wait_ms;
-  if (!given.contains("busy-status")) route.busy_status = profile.busy_status;
-  if (!given.contains("ttl")) route.ttl_ms = profile.ttl_ms;
   if (route.ttl_ms < profile.retry_horizon_ms) {
     options->warnings.push_back("--ttl " + FormatDurationMs(route.ttl_ms) + " is shorter than the " +
                                 FormatDurationMs(profile.retry_horizon_ms) + " for which " + profile.title +
                                 " retries: a late retry would be executed again");
   }
   options->store.remembered_ms = route.ttl_ms;
+  return OkStatus();
 }
 
 Status ReadSecrets(const Profile& profile, const ServeOptions& options, ProviderRoute* provider) {
@@ -141,14 +177,14 @@ Status ApplyProvider(const GivenFlags& given, ServeOptions* options) {
     }
     return OkStatus();
   }
-  const Profile& profile = *FindProfile(options->provider.name);
   auto provider = std::make_shared<ProviderRoute>();
-  provider->profile = &profile;
+  provider->profile = options->profiles.Find(options->provider.name);
+  const Profile& profile = *provider->profile;
   provider->public_url = options->provider.public_url;
   provider->makes_keys = !given.contains("key-header") && !given.contains("key-pointer");
   provider->makes_types = !given.contains("type") && !given.contains("type-header") && !given.contains("type-pointer");
   if (Status status = ReadSecrets(profile, *options, provider.get()); !status.ok()) return status;
-  FillPolicies(given, profile, options);
+  if (Status status = FillPolicies(given, profile, options); !status.ok()) return status;
   if (provider->makes_keys) options->route.key_headers.clear();
   options->route.provider = std::move(provider);
   return OkStatus();

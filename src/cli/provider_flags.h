@@ -1,10 +1,13 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 
 #include "cli/serve_flags.h"
 
 namespace oncegate::cli {
+
+inline constexpr std::string_view kProviderGroup = "Provider";
 
 // The flags of who sends: provider, secrets, and what is kept of requests.
 std::span<const ServeFlag> ProviderFlags();

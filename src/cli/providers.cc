@@ -1,13 +1,16 @@
-// oncegate providers: the table of built-in profiles, or one of them.
+// oncegate providers: the table of profiles, or one of them.
 
 #include <algorithm>
 #include <iomanip>
 #include <ostream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/units.h"
 #include "cli/app.h"
 #include "cli/command_line.h"
+#include "cli/profiles.h"
 #include "webhook/profile.h"
 
 namespace oncegate::cli {
@@ -44,14 +47,15 @@ std::string RuleText(const KeyRule& rule, const Profile& profile) {
   return text;
 }
 
-void PrintTable(std::ostream& out) {
+void PrintTable(const Profiles& profiles, std::ostream& out) {
   out << std::left << std::setw(19) << "NAME" << std::setw(35) << "PROVIDER" << std::setw(7) << "TTL"
       << "KEY\n";
-  for (const Profile& profile : BuiltinProfiles()) {
-    out << std::setw(19) << profile.name << std::setw(35) << profile.title << std::setw(7)
-        << FormatDurationMs(profile.ttl_ms) << RuleText(profile.keys.front(), profile) << "\n";
+  const std::vector<Profiles::ProfilePtr> all = profiles.All();
+  for (const Profiles::ProfilePtr& profile : all) {
+    out << std::setw(19) << profile->name << std::setw(35) << profile->title << std::setw(7)
+        << FormatDurationMs(profile->ttl_ms) << RuleText(profile->keys.front(), *profile) << "\n";
   }
-  out << "\n" << BuiltinProfiles().size() << " providers; 'oncegate providers NAME' shows one.\n" << std::flush;
+  out << "\n" << all.size() << " providers; 'oncegate providers NAME' shows one.\n" << std::flush;
 }
 
 void PrintProfile(const Profile& profile, std::ostream& out) {
@@ -82,22 +86,30 @@ void PrintProfile(const Profile& profile, std::ostream& out) {
 
 int RunProviders(const Arguments& arguments, const Console& console) {
   std::string name;
+  std::vector<std::string> files;
   bool json = false;
-  CommandLine line("Lists the built-in provider profiles, or shows one.", "oncegate providers");
+  CommandLine line("Lists the provider profiles, or shows one.", "oncegate providers");
   line.Argument("NAME", &name, "The profile to show", CommandLine::Need::kOptional);
   line.Switch("--json", &json, "Prints the profile as it is written (docs/provider-profiles.md)");
+  line.Texts("--provider-file", "FILE", &files, "A profile of your own, besides those that are built in; repeatable");
   if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
+  Profiles profiles;
+  for (const std::string& file : files) {
+    if (Status status = profiles.AddFile(file); !status.ok())
+      return Fail(console, kExitUsage, "--provider-file: " + status.message());
+  }
   if (name.empty() && !json) {
-    PrintTable(console.out);
+    PrintTable(profiles, console.out);
     return kExitOk;
   }
   if (name.empty()) {
-    for (const Profile& profile : BuiltinProfiles())
-      console.out << (&profile == &BuiltinProfiles().front() ? "[" : ",") << profile.json;
+    char before = '[';
+    for (const Profiles::ProfilePtr& profile : profiles.All())
+      console.out << std::exchange(before, ',') << profile->json;
     console.out << "]\n" << std::flush;
     return kExitOk;
   }
-  const Profile* const profile = FindProfile(name);
+  const Profiles::ProfilePtr profile = profiles.Find(name);
   if (profile == nullptr) return Fail(console, kExitUsage, "'" + name + "' is not known; see 'oncegate providers'");
   if (json) {
     console.out << profile->json << std::flush;

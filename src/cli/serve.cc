@@ -28,7 +28,8 @@ constexpr std::string_view kServing = "answering requests";
 constexpr std::string_view kFooter =
     "Every flag can also stand in the file that --config names (key-header = [\"A\", \"B\"]) and in an environment\n"
     "variable (--key-header is ONCEGATE_KEY_HEADER; several values are divided by commas). Flags beat variables,\n"
-    "variables beat the file. SIGHUP rereads policies, tokens and certificates, SIGTERM drains and ends.";
+    "variables beat the file. SIGHUP rereads routes, policies, secrets, tokens and certificates, SIGTERM drains and "
+    "ends.";
 
 FlagSources SourcesOf(const CommandLine& line) {
   return {.command_line = line.Collected(),
@@ -72,15 +73,15 @@ int64_t MonotonicUs() {
 void Reload(Server& server, const FlagSources& sources, Logger& logger, const ServiceManager& manager) {
   manager.Reloading(MonotonicUs());
   const Result<ServeOptions> fresh = ReadServeOptions(sources);
-  if (!fresh.ok()) {
-    logger.Log(LogLevel::kError, LogEvent::kError, "error in idempotency configuration, the old one stays in force",
-               {{"reason", fresh.status().message()}});
-    manager.Ready("the configuration cannot be used, the old one stays in force: " + fresh.status().message());
-    return;
+  Status status = fresh.status();
+  if (status.ok()) {
+    for (const std::string& warning : fresh->warnings) logger.Log(LogLevel::kWarn, LogEvent::kWarning, warning);
+    status = server.Reload(*fresh);
   }
-  for (const std::string& warning : fresh->warnings) logger.Log(LogLevel::kWarn, LogEvent::kWarning, warning);
-  server.Reload(*fresh);
-  manager.Ready(kServing);
+  if (status.ok()) return manager.Ready(kServing);
+  logger.Log(LogLevel::kError, LogEvent::kError, "error in idempotency configuration, the old one stays in force",
+             {{"reason", status.message()}});
+  manager.Ready("the configuration cannot be used, the old one stays in force: " + status.message());
 }
 
 // For whoever is about to (re)start a server. What only a start can tell, such as an address that is taken or a store
@@ -97,6 +98,7 @@ void Announce(const ServeOptions& options, const Server& server, const Console& 
   logger.Log(LogLevel::kInfo, LogEvent::kStarted, "started",
              {{"version", Version()},
               {"upstream", options.upstream ? std::string_view(options.upstream->authority) : "none"},
+              {"routes", static_cast<int64_t>(options.routes.size())},
               {"data_dir", options.store.directory},
               {"dedupe", DedupeName(options.route.dedupe)}});
 }

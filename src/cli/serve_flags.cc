@@ -6,6 +6,7 @@
 #include "cli/flag_values.h"
 #include "cli/listener_flags.h"
 #include "cli/provider_flags.h"
+#include "cli/routes_file.h"
 #include "core/key.h"
 #include "http/head.h"
 
@@ -136,6 +137,7 @@ Status ReadBusyStatus(const Values& values, ServeOptions& options) {
   return result;
 }
 
+constexpr std::string_view kConfiguration = "Configuration";
 constexpr std::string_view kListeners = "Listeners";
 constexpr std::string_view kApplication = "Application";
 constexpr std::string_view kKeys = "Keys";
@@ -146,6 +148,10 @@ constexpr std::string_view kLog = "Log";
 
 // Columns: name, group, value, default, help, repeatable, reloadable, reader.
 const ServeFlag kServeFlags[] = {
+    {"routes", kConfiguration, "FILE", "",
+     "Several routes (JSON, docs/routes.md), each with a path prefix and flags of its own; these are their defaults",
+     false, true, [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.routes_file); }},
+
     {"listen", kListeners, "HOST:PORT", "127.0.0.1:8080",
      "Where the gateway listens; port 0 picks a free one; repeatable", true, false, ReadListen},
     {"control-listen", kListeners, "HOST:PORT", "127.0.0.1:8081",
@@ -156,14 +162,14 @@ const ServeFlag kServeFlags[] = {
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.control_token_file); }},
 
     {"upstream", kApplication, "URL", "",
-     "The application, http:// or https://host:port[/prefix]; without it only the control listener runs", false, false,
+     "The application, http:// or https://host:port[/prefix]; without it only the control listener runs", false, true,
      ReadUpstream},
-    {"upstream-ca", kApplication, "FILE", "", "Certificates (PEM) to trust instead of the system's", false, false,
+    {"upstream-ca", kApplication, "FILE", "", "Certificates (PEM) to trust instead of the system's", false, true,
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.upstream_ca); }},
     {"upstream-timeout", kApplication, "DURATION", "120s",
      "Keyed requests: until the last byte of the answer; passed ones: between reads", false, true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, kDay, &o.route.upstream_timeout_ms); }},
-    {"connect-timeout", kApplication, "DURATION", "2s", "How long connecting to the application may take", false, false,
+    {"connect-timeout", kApplication, "DURATION", "2s", "How long connecting to the application may take", false, true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, 300 * kSecond, &o.connect_timeout_ms); }},
 
     {"scope", kKeys, "NAME", "default", "The namespace of keys", false, true,
@@ -241,11 +247,12 @@ const ServeFlag kServeFlags[] = {
      }},
     {"store-request-body", kPolicies, "on|off", "on", "Keep request bodies, for people and for redelivery", false, true,
      [](const Values& v, ServeOptions& o) { return ReadOnOff(v[0], &o.route.store_request_body); }},
+    {"max-stored-body", kPolicies, "SIZE", "1MiB",
+     "Larger responses pass through and are remembered without their body", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadSize(v[0], 0, kGiB, &o.route.max_stored_body); }},
 
     {"max-body", kLimits, "SIZE", "10MiB", "Larger requests are refused", false, false,
      [](const Values& v, ServeOptions& o) { return ReadSize(v[0], 1, kGiB, &o.ingress.max_body); }},
-    {"max-stored-body", kLimits, "SIZE", "1MiB", "Larger responses pass through and are remembered without their body",
-     false, true, [](const Values& v, ServeOptions& o) { return ReadSize(v[0], 0, kGiB, &o.route.max_stored_body); }},
     {"max-connections", kLimits, "N", "10000", "Open connections", false, false,
      [](const Values& v, ServeOptions& o) { return ReadCount(v[0], 1, 1'000'000, &o.ingress.max_connections); }},
     {"max-in-flight", kLimits, "N", "1024", "Requests accepted and not yet answered", false, false,
@@ -297,36 +304,10 @@ const ServeFlag kServeFlags[] = {
      }},
 };
 
-// A default as the list that a reader takes.
-Values DefaultValues(const ServeFlag& flag) {
-  Values values;
-  std::string_view text = flag.default_text;
-  while (flag.repeatable && text.find(',') != std::string_view::npos) {
-    values.emplace_back(text.substr(0, text.find(',')));
-    text.remove_prefix(text.find(',') + 1);
-  }
-  values.emplace_back(text);
-  return values;
-}
-
 std::string Text(const Values& values) {
   std::string text;
   for (const std::string& value : values) text.append(text.empty() ? "" : ",").append(value);
   return text;
-}
-
-Status ApplyAll(const GivenFlags& given, ServeOptions* options) {
-  for (const ServeFlag& flag : ServeFlags()) {
-    const auto it = given.find(flag.name);
-    if (it == given.end() && flag.default_text.empty()) continue;
-    const Values values = it == given.end() ? DefaultValues(flag) : it->second.values;
-    if (Status status = flag.apply(values, *options); !status.ok()) {
-      const std::string origin = it == given.end() ? "--" + std::string(flag.name) : it->second.origin;
-      return InvalidArgument(origin + ": " + status.message());
-    }
-    options->texts.emplace(flag.name, Text(values));
-  }
-  return OkStatus();
 }
 
 // What a default depends on other flags for.
@@ -354,17 +335,46 @@ Status ReadTokens(ServeOptions* options) {
 }
 
 Status CheckTogether(const GivenFlags& given, ServeOptions* options) {
-  if (given.contains("upstream-ca") && !(options->upstream && options->upstream->tls))
-    return InvalidArgument("--upstream-ca: needs an --upstream that begins with https://");
   if (options->max_buffered < options->ingress.max_body)
     return InvalidArgument("--max-buffered: is smaller than one request of --max-body (" +
                            options->texts.find("max-body")->second + ")");
-  if (options->mode == Mode::kApi && options->route.scope_header.empty())
-    options->warnings.emplace_back(
-        "--mode api without --scope-header: a client that guesses another's key gets the other's answer");
-  if (given.contains("listen") && !options->upstream)
+  if (given.contains("listen") && !options->has_gateway())
     options->warnings.emplace_back("--listen without --upstream: the gateway does not run");
   return OkStatus();
+}
+
+// With a routes file the flags say nothing by themselves: they are its defaults.
+Status ReadRoutes(const GivenFlags& given, ServeOptions* options) {
+  if (options->routes_file.empty()) return ApplyPolicies(given, options);
+  if (given.contains("scope"))
+    return InvalidArgument("--scope: with --routes the name of a route is its scope, or a route says otherwise");
+  for (const std::string_view flag : {"secret-file", "tolerance"}) {
+    if (given.contains(flag) && !given.contains("provider"))
+      return InvalidArgument("--" + std::string(flag) + ": needs --provider; routes with one of their own name theirs");
+  }
+  const Result<RoutesText> text = ReadRoutesFile(options->routes_file, options->profiles);
+  if (!text.ok()) return text.status();
+  Result<std::vector<RouteOptions>> routes = MakeRoutes(options->routes_file, *text, given, &options->warnings);
+  if (!routes.ok()) return routes.status();
+  options->routes = *std::move(routes);
+  for (const RouteOptions& route : options->routes)
+    options->store.remembered_ms = std::max(options->store.remembered_ms, route.route.ttl_ms);
+  return OkStatus();
+}
+
+Result<ServeOptions> ReadAll(const FlagSources& sources) {
+  std::vector<KnownFlag> known;
+  for (const ServeFlag& flag : ServeFlags()) known.push_back({flag.name, flag.repeatable});
+  const Result<GivenFlags> given = MergeFlags(sources, known);
+  if (!given.ok()) return given.status();
+  ServeOptions options;
+  options.given = *given;
+  if (Status status = ApplyFlags(*given, FlagsOf::kServe, &options); !status.ok()) return status;
+  if (Status status = ReadRoutes(*given, &options); !status.ok()) return status;
+  if (Status status = ReadTokens(&options); !status.ok()) return status;
+  if (Status status = CheckTogether(*given, &options); !status.ok()) return status;
+  if (Status status = CheckListenerFlags(*given, &options); !status.ok()) return status;
+  return options;
 }
 
 }  // namespace
@@ -379,19 +389,54 @@ std::span<const ServeFlag> ServeFlags() {
   return all;
 }
 
+Values DefaultValues(const ServeFlag& flag) {
+  Values values;
+  std::string_view text = flag.default_text;
+  while (flag.repeatable && text.find(',') != std::string_view::npos) {
+    values.emplace_back(text.substr(0, text.find(',')));
+    text.remove_prefix(text.find(',') + 1);
+  }
+  values.emplace_back(text);
+  return values;
+}
+
+bool IsRouteFlag(const ServeFlag& flag) {
+  return flag.group == kApplication || flag.group == kKeys || flag.group == kPolicies || flag.group == kProviderGroup;
+}
+
+Status ApplyFlags(const GivenFlags& given, FlagsOf which, ServeOptions* options) {
+  for (const ServeFlag& flag : ServeFlags()) {
+    if (which == FlagsOf::kRoute && !IsRouteFlag(flag)) continue;
+    const auto it = given.find(flag.name);
+    if (it == given.end() && flag.default_text.empty()) continue;
+    const Values values = it == given.end() ? DefaultValues(flag) : it->second.values;
+    if (Status status = flag.apply(values, *options); !status.ok()) {
+      const std::string origin = it == given.end() ? "--" + std::string(flag.name) : it->second.origin;
+      return InvalidArgument(origin + ": " + status.message());
+    }
+    options->texts.emplace(flag.name, Text(values));
+  }
+  return OkStatus();
+}
+
+Status ApplyPolicies(const GivenFlags& given, ServeOptions* options) {
+  FillDefaults(given, options);
+  if (given.contains("upstream-ca") && !(options->upstream && options->upstream->tls))
+    return InvalidArgument("--upstream-ca: needs an --upstream that begins with https://");
+  if (options->mode == Mode::kApi && options->route.scope_header.empty())
+    options->warnings.emplace_back(
+        "--mode api without --scope-header: a client that guesses another's key gets the other's answer");
+  return ApplyProvider(given, options);
+}
+
 Result<ServeOptions> ReadServeOptions(const FlagSources& sources) {
-  std::vector<KnownFlag> known;
-  for (const ServeFlag& flag : ServeFlags()) known.push_back({flag.name, flag.repeatable});
-  const Result<GivenFlags> given = MergeFlags(sources, known);
-  if (!given.ok()) return given.status();
-  ServeOptions options;
-  if (Status status = ApplyAll(*given, &options); !status.ok()) return status;
-  FillDefaults(*given, &options);
-  if (Status status = ApplyProvider(*given, &options); !status.ok()) return status;
-  if (Status status = ReadTokens(&options); !status.ok()) return status;
-  if (Status status = CheckTogether(*given, &options); !status.ok()) return status;
-  if (Status status = CheckListenerFlags(*given, &options); !status.ok()) return status;
-  return options;
+  Result<ServeOptions> options = ReadAll(sources);
+  if (options.ok()) return options;
+  // Values are quoted in messages as they are, and a message is one line.
+  std::string message = options.status().message();
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return InvalidArgument(std::move(message));
 }
 
 }  // namespace oncegate::cli

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/flag_sources.h"
+#include "cli/profiles.h"
 #include "control/access.h"
 #include "core/policy.h"
 #include "gateway/gateway.h"
@@ -31,6 +32,16 @@ struct ProviderOptions {
   std::optional<int64_t> tolerance_ms;
 };
 
+// One of several routes, and where it leads.
+struct RouteOptions {
+  Route route;  // without its upstream
+  UpstreamUrl upstream;
+  std::string upstream_ca;
+  int64_t connect_timeout_ms = 0;
+  GivenFlags given;    // its own and those that it inherits
+  GivenFlags derived;  // what its provider's profile says where they say nothing
+};
+
 // Everything that `serve` can be told.
 struct ServeOptions {
   IngressOptions ingress;
@@ -41,14 +52,17 @@ struct ServeOptions {
   std::string tls_key_file;
   std::shared_ptr<const tls::ServerContext> tls;  // what the files hold; null: plain HTTP
 
-  std::optional<UpstreamUrl> upstream;  // nothing: only the control listener runs
+  std::optional<UpstreamUrl> upstream;
   std::string upstream_ca;
   int64_t connect_timeout_ms = 0;
 
   RocksDbStoreOptions store;
   Mode mode = Mode::kWebhook;
+  Profiles profiles;
   ProviderOptions provider;
-  Route route;
+  Route route;                       // what the flags say
+  std::string routes_file;           // --routes; empty: `route` is the only one
+  std::vector<RouteOptions> routes;  // what the file says, with `route` as the default
   GatewayLimits limits;
   int64_t max_buffered = 0;
   int64_t drain_timeout_ms = 0;
@@ -56,10 +70,16 @@ struct ServeOptions {
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;
 
+  // The flags that were given, and what a provider's profile says where they say nothing, each with its origin.
+  GivenFlags given;
+  GivenFlags derived;
   // What is allowed but probably not meant, one sentence each.
   std::vector<std::string> warnings;
   // The text of every flag that has a value, by name: what a reload compares.
   std::map<std::string, std::string, std::less<>> texts;
+
+  // Without an application only the control listener runs.
+  [[nodiscard]] bool has_gateway() const { return upstream.has_value() || !routes.empty(); }
 };
 
 // One flag of `serve`, in the one table that help, files, variables and reloads are made from.
@@ -77,8 +97,21 @@ struct ServeFlag {
 
 std::span<const ServeFlag> ServeFlags();
 
-// Reads all values and checks how they fit together; reads the token file. InvalidArgument with one line that begins
-// with the flag ("--ttl: …"), variable or file that is wrong.
+// The default as the values that `apply` takes. REQUIRES: there is one.
+std::vector<std::string> DefaultValues(const ServeFlag& flag);
+
+// Whether the flag says what is done with requests, so that each route can say something else.
+bool IsRouteFlag(const ServeFlag& flag);
+
+// The two steps of which ReadServeOptions is made, for routes: reads the values of flags and defaults; then what
+// depends on several of them, provider and secrets. InvalidArgument with one line that begins with the flag or its
+// origin.
+enum class FlagsOf : uint8_t { kServe, kRoute };
+Status ApplyFlags(const GivenFlags& given, FlagsOf which, ServeOptions* options);
+Status ApplyPolicies(const GivenFlags& given, ServeOptions* options);
+
+// Reads all values and checks how they fit together; reads the files that they name. InvalidArgument with one line that
+// begins with the flag ("--ttl: …"), variable or file that is wrong.
 Result<ServeOptions> ReadServeOptions(const FlagSources& sources);
 
 }  // namespace oncegate::cli

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "cli/version.h"
-#include "upstream/absent_upstream.h"
 #include "upstream/http_upstream.h"
 
 namespace oncegate::cli {
@@ -21,7 +20,7 @@ size_t LoopCount() {
 }  // namespace
 
 Server::Server(const ServeOptions& options, const Clock& clock, Logger& logger)
-    : options_(options), clock_(clock), logger_(logger), memory_(options.max_buffered) {}
+    : options_(options), clock_(clock), logger_(logger), memory_(options.max_buffered), applications_(clock) {}
 
 Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, const Clock& clock, Logger& logger) {
   std::unique_ptr<Server> server(new Server(options, clock, logger));
@@ -29,7 +28,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, const
   if (!store.ok()) return store.status();
   server->store_ = *std::move(store);
   if (Status status = server->StartGateway(); !status.ok()) return status;
-  if (options.upstream) {
+  if (options.has_gateway()) {
     if (Status status = server->StartIngress(); !status.ok()) return status;
   }
   if (Status status = server->StartControl(); !status.ok()) return status;
@@ -38,31 +37,57 @@ Result<std::unique_ptr<Server>> Server::Start(const ServeOptions& options, const
 
 // Without an application the gateway has no listener, and only what the sidecar needs of it is used.
 Status Server::StartGateway() {
-  if (Status status = MakeUpstream(); !status.ok()) return status;
+  Result<RouteTable> routes = MakeRoutes(options_);
+  if (!routes.ok()) return routes.status();
+  Choose(*routes);
   GatewayLimits limits = options_.limits;
-  if (!options_.upstream) limits.workers = 1;
+  if (!options_.has_gateway()) limits.workers = 1;
   gateway_ = std::make_unique<Gateway>(
-      RouteTable(std::make_shared<const Route>(options_.route)), limits,
-      GatewayParts{.store = *store_, .upstream = *upstream_, .memory = memory_, .clock = clock_, .logger = logger_});
+      *std::move(routes), limits,
+      GatewayParts{.store = *store_, .upstream = applications_, .memory = memory_, .clock = clock_, .logger = logger_});
   return OkStatus();
 }
 
-Status Server::MakeUpstream() {
-  if (!options_.upstream) {
-    upstream_ = std::make_unique<AbsentUpstream>();
-    return OkStatus();
-  }
-  HttpUpstreamOptions application;
-  application.url = *options_.upstream;
-  application.ca_file = options_.upstream_ca;
-  application.connect_timeout_ms = options_.connect_timeout_ms;
+// Where a route leads, with the connections of the application if it is in use already.
+Status Server::OpenApplication(const UpstreamUrl& url, const std::string& ca_file, int64_t connect_timeout_ms,
+                               Route* route) {
+  HttpUpstreamOptions application{.url = url, .ca_file = ca_file, .connect_timeout_ms = connect_timeout_ms};
   application.idle_connections_max = std::max(application.idle_connections_max, options_.limits.workers);
   // Most workers stay free for what need not wait.
   application.connect_retries_max = std::max<size_t>(options_.limits.workers / 4, 1);
-  Result<std::unique_ptr<Upstream>> upstream = MakeHttpUpstream(std::move(application), clock_);
+  Result<std::shared_ptr<Upstream>> upstream = applications_.Open(application);
   if (!upstream.ok()) return upstream.status();
-  upstream_ = *std::move(upstream);
+  route->upstream = *std::move(upstream);
   return OkStatus();
+}
+
+Result<RouteTable> Server::MakeRoutes(const ServeOptions& options) {
+  if (options.routes.empty()) {
+    auto only = std::make_shared<Route>(options.route);
+    if (options.upstream) {
+      const Status status =
+          OpenApplication(*options.upstream, options.upstream_ca, options.connect_timeout_ms, only.get());
+      if (!status.ok()) return status;
+    }
+    return RouteTable(std::move(only));
+  }
+  std::vector<std::shared_ptr<const Route>> routes;
+  for (const RouteOptions& one : options.routes) {
+    auto route = std::make_shared<Route>(one.route);
+    const Status status = OpenApplication(one.upstream, one.upstream_ca, one.connect_timeout_ms, route.get());
+    if (!status.ok())
+      return InvalidArgument(options.routes_file + ": route '" + route->name + "': " + status.message());
+    routes.push_back(std::move(route));
+  }
+  return RouteTable::OfSeveral(std::move(routes));
+}
+
+void Server::Choose(const RouteTable& routes) {
+  std::vector<std::shared_ptr<Upstream>> upstreams;
+  for (const auto& route : routes.routes()) {
+    if (route->upstream != nullptr) upstreams.push_back(route->upstream);
+  }
+  applications_.Choose(upstreams);
 }
 
 Status Server::StartIngress() {
@@ -85,7 +110,8 @@ Status Server::StartControl() {
   control::ApiParts parts{.store = *store_, .clock = clock_, .logger = logger_, .gateway = gateway_.get()};
   parts.version = Version();
   if (ingress_ != nullptr) parts.connections = [this] { return ingress_->connections(); };
-  if (options_.upstream) parts.probe_upstream = [this](int64_t timeout_ms) { return upstream_->Probe(timeout_ms); };
+  if (options_.has_gateway())
+    parts.probe_upstream = [this](int64_t timeout_ms) { return applications_.Probe(timeout_ms); };
   Result<std::unique_ptr<control::ControlServer>> started = control::ControlServer::Start(listen, parts);
   if (!started.ok()) return started.status();
   control_ = *std::move(started);
@@ -104,14 +130,15 @@ const std::string& Server::control_address() const {
   return control_->address();
 }
 
-void Server::Reload(const ServeOptions& fresh) {
+Status Server::Reload(const ServeOptions& fresh) {
+  if (Status status = ReloadRoutes(fresh); !status.ok()) return status;
   WarnOfRestarts(fresh);
-  ReloadRoute(fresh);
   ReloadTokens(fresh);
   ReloadTls(fresh);
   options_.drain_timeout_ms = fresh.drain_timeout_ms;
   logger_.Log(LogLevel::kInfo, LogEvent::kReloaded, "configuration reloaded",
-              {{"dedupe", DedupeName(fresh.route.dedupe)}});
+              {{"dedupe", DedupeName(fresh.route.dedupe)}, {"routes", static_cast<int64_t>(fresh.routes.size())}});
+  return OkStatus();
 }
 
 void Server::WarnOfRestarts(const ServeOptions& fresh) {
@@ -128,12 +155,19 @@ void Server::WarnOfRestarts(const ServeOptions& fresh) {
   }
 }
 
-void Server::ReloadRoute(const ServeOptions& fresh) {
-  if (gateway_ == nullptr) return;
-  Route route = fresh.route;
-  route.upstream_prefix = options_.route.upstream_prefix;
-  route.upstream_authority = options_.route.upstream_authority;
-  gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(std::move(route))));
+// First of all, because an application's certificates may turn out to be unusable only now.
+Status Server::ReloadRoutes(const ServeOptions& fresh) {
+  if (options_.has_gateway() && !fresh.has_gateway())
+    return InvalidArgument("--upstream: is gone; without a restart the gateway needs its application");
+  Result<RouteTable> routes = MakeRoutes(fresh);
+  if (!routes.ok()) return routes.status();
+  if (fresh.has_gateway() && !options_.has_gateway()) {
+    logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "changed flag needs a restart to take effect",
+                {{"flag", "upstream"}});
+  }
+  Choose(*routes);
+  gateway_->SetRoutes(*std::move(routes));
+  return OkStatus();
 }
 
 void Server::ReloadTokens(const ServeOptions& fresh) {
@@ -191,7 +225,6 @@ void Server::Stop(int64_t drain_ms) {
   control_.reset();
   ingress_.reset();
   gateway_.reset();
-  upstream_.reset();
   store_.reset();
 }
 

@@ -14,7 +14,7 @@
 #include "gateway/gateway.h"
 #include "ingress/ingress.h"
 #include "store/store.h"
-#include "upstream/upstream.h"
+#include "upstream/applications.h"
 
 namespace oncegate::cli {
 
@@ -37,9 +37,10 @@ class Server {
 
   [[nodiscard]] int64_t drain_timeout_ms() const { return options_.drain_timeout_ms; }
 
-  // Brings policies, tokens and certificates into force for what arrives from now on; logs what has changed and needs a
-  // restart. `fresh` was read whole: files that cannot be used never get here (ReadServeOptions).
-  void Reload(const ServeOptions& fresh);
+  // Brings routes, policies, tokens and certificates into force for what arrives from now on; logs what has changed and
+  // needs a restart. `fresh` was read whole: files that cannot be used never get here (ReadServeOptions), but for an
+  // application's certificates; then nothing changes.
+  Status Reload(const ServeOptions& fresh);
 
   // Takes nothing new, finishes what is in flight within --drain-timeout, and closes everything.
   void Drain();
@@ -47,13 +48,15 @@ class Server {
  private:
   Server(const ServeOptions& options, const Clock& clock, Logger& logger);
   Status StartGateway();
-  Status MakeUpstream();
+  Result<RouteTable> MakeRoutes(const ServeOptions& options);
+  Status OpenApplication(const UpstreamUrl& url, const std::string& ca_file, int64_t connect_timeout_ms, Route* route);
+  void Choose(const RouteTable& routes);
   Status StartIngress();
   Status StartControl();
   void Stop(int64_t drain_ms);
   // What Reload consists of, one concern each.
   void WarnOfRestarts(const ServeOptions& fresh);
-  void ReloadRoute(const ServeOptions& fresh);
+  Status ReloadRoutes(const ServeOptions& fresh);
   void ReloadTokens(const ServeOptions& fresh);
   void ReloadTls(const ServeOptions& fresh);
   [[nodiscard]] bool ControlSpeaksTls() const;
@@ -65,7 +68,7 @@ class Server {
   // Later ones use earlier ones.
   ByteBudget memory_;
   std::unique_ptr<Store> store_;
-  std::unique_ptr<Upstream> upstream_;
+  Applications applications_;
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<Ingress> ingress_;
   std::unique_ptr<control::ControlServer> control_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,7 @@ namespace oncegate {
 
 // What a route does besides because its requests come from one provider (--provider). Immutable.
 struct ProviderRoute {
-  const Profile* profile = nullptr;
+  std::shared_ptr<const Profile> profile;
   std::optional<SignatureVerifier> verifier;  // nothing: requests are not signed
   std::string public_url;
   bool makes_keys = true;   // false: the operator named headers or pointers

@@ -329,7 +329,7 @@ TEST(FlagSourcesTest, ErrorsNameTheSource) {
   };
   const Row rows[] = {
       {"ttl = never\n", ": ttl: 'never' is not a duration"},
-      {"routes = \"x\"\n", ": routes: there is no such flag of serve"},
+      {"rutes = \"x\"\n", ": rutes: there is no such flag of serve"},
       {"config = \"other\"\n", ": config: there is no such flag of serve"},
       {"[list]\nttl = 1h\n", ": list.ttl: there is no such flag of serve"},
       {"garbage\n", ": garbage: there is no such flag of serve"},

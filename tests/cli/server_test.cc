@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,6 +11,7 @@
 #include "cli/app.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/tls_client.h"
+#include "tests/upstream/scripted_server.h"
 
 namespace oncegate::cli {
 namespace {
@@ -18,6 +20,18 @@ struct Ran {
   int exit_code = 0;
   std::string out;
   std::string err;
+};
+
+// The machine's clock, which a test can put forward.
+class AdvancingClock final : public Clock {
+ public:
+  [[nodiscard]] int64_t WallMs() const override { return real_.WallMs() + ahead_ms_.load(); }
+  [[nodiscard]] int64_t SteadyMs() const override { return real_.SteadyMs() + ahead_ms_.load(); }
+  void Advance(int64_t ms) { ahead_ms_ += ms; }
+
+ private:
+  const SystemClock real_;
+  std::atomic<int64_t> ahead_ms_{0};
 };
 
 // A server as `serve` would build it, on free ports and an empty directory.
@@ -74,7 +88,7 @@ class ServerTest : public testing::Test {
     return {exit_code, out.str(), err.str()};
   }
 
-  SystemClock clock_;
+  AdvancingClock clock_;
   Logger logger_{LogFormat::kText, LogLevel::kError};
   std::string directory_;
   std::unique_ptr<Server> server_;
@@ -124,12 +138,61 @@ TEST_F(ServerTest, ReloadBringsPoliciesIntoForceAndKeepsTheRest) {
   EXPECT_EQ(AskGateway("a").Verdict(), "502 upstream-unreachable");
   ServeOptions fresh = Options({{"methods", {"PUT"}}, {"upstream", {"http://127.0.0.1:2"}}});
   fresh.control_tokens = *control::ParseTokens("t0ken");
-  server_->Reload(fresh);
+  EXPECT_TRUE(server_->Reload(fresh).ok());
   EXPECT_EQ(AskControl("GET /v1/stats").status, 401);
   EXPECT_EQ(RunClient({"stats"}).err, "oncegate: the server asks for a token; give --control-token-file\n");
   const RawAnswer stats = AskControl("GET /v1/stats", "Authorization: Bearer t0ken\r\n");
   EXPECT_EQ(stats.status, 200);
   EXPECT_NE(stats.body.find(R"("upstream_unreachable":1)"), std::string::npos) << stats.body;
+}
+
+// An application that answers each connection's first request.
+std::unique_ptr<ScriptedServer> Application() {
+  return std::make_unique<ScriptedServer>(std::vector<ScriptedServer::Script>{[](Peer& peer) {
+    if (!peer.ReadRequest().empty()) peer.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+  }});
+}
+std::string UrlOf(const ScriptedServer& application) {
+  return "http://127.0.0.1:" + std::to_string(application.port());
+}
+
+TEST_F(ServerTest, ANewApplicationTakesOverWithTheReload) {
+  const auto application = Application();
+  Start();
+  EXPECT_EQ(AskGateway("a").Verdict(), "502 upstream-unreachable");
+  EXPECT_TRUE(server_->Reload(Options({{"upstream", {UrlOf(*application)}}})).ok());
+  EXPECT_EQ(AskGateway("a").Verdict(), "200 executed");
+
+  ServeOptions none = Options();
+  none.upstream.reset();
+  EXPECT_EQ(server_->Reload(none).message(),
+            "--upstream: is gone; without a restart the gateway needs its application");
+  EXPECT_EQ(AskGateway("b").Verdict(), "200 executed");
+}
+
+TEST_F(ServerTest, EachRouteHasItsApplicationAndReadyzNamesThoseThatAreDown) {
+  const auto application = Application();
+  const std::string file = directory_ + "/routes.json";
+  std::ofstream(file) << R"([{"name":"up","prefix":"/hook","upstream":")" + UrlOf(*application) + "\"},"
+                      << R"({"name":"down","prefix":"/","upstream":"http://127.0.0.1:1"},)"
+                      << R"({"name":"too","prefix":"/too","upstream":"http://127.0.0.1:2/api"}])";
+  Start({{"routes", {file}}});
+  EXPECT_EQ(AskGateway("a").Verdict(), "200 executed");
+  const std::string ready = AskControl("GET /readyz").body;
+  EXPECT_NE(ready.find("unreachable: http://127.0.0.1:1: cannot connect"), std::string::npos) << ready;
+  EXPECT_NE(ready.find("; http://127.0.0.1:2: cannot connect"), std::string::npos) << ready;
+  EXPECT_EQ(ready.find(UrlOf(*application)), std::string::npos) << ready;
+
+  // What no route leads to any more is not asked for, though requests may still be there.
+  std::ofstream(file) << R"([{"name":"up","prefix":"/","upstream":")" + UrlOf(*application) + "\"}]";
+  EXPECT_TRUE(server_->Reload(Options({{"routes", {file}}})).ok());
+  clock_.Advance(2000);
+  EXPECT_NE(AskControl("GET /readyz").body.find(R"("upstream":"reachable")"), std::string::npos);
+
+  std::ofstream(file) << R"([{"name":"up","prefix":"/","upstream":"https://app","upstream-ca":"/no/ca.pem"}])";
+  const Status status = server_->Reload(Options({{"routes", {file}}}));
+  EXPECT_EQ(status.message().rfind(file + ": route 'up': ", 0), 0U) << status.message();
+  EXPECT_EQ(AskGateway("b").Verdict(), "200 executed") << "the old ones stay";
 }
 
 TEST_F(ServerTest, ACertificateServesTheGatewayAndAControlListenerBeyondLoopback) {
@@ -161,10 +224,10 @@ TEST_F(ServerTest, ACertificateServesTheGatewayAndAControlListenerBeyondLoopback
   };
   EXPECT_EQ(name_of(server_->gateway_addresses().at(0)), "first");
   certificates.Renew("second");
-  server_->Reload(Options(flags));
+  EXPECT_TRUE(server_->Reload(Options(flags)).ok());
   EXPECT_EQ(name_of(server_->gateway_addresses().at(0)), "second");
   EXPECT_EQ(name_of(server_->control_address()), "second");
-  server_->Reload(Options());
+  EXPECT_TRUE(server_->Reload(Options()).ok());
   EXPECT_EQ(name_of(server_->gateway_addresses().at(0)), "second") << "never in plain text on a port that spoke TLS";
 }
 

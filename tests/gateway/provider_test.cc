@@ -18,8 +18,8 @@ class ProviderGatewayTest : public GatewayTest {
   Route RouteOf(const std::string& name) {
     const Profile& profile = *FindProfile(name);
     auto provider = std::make_shared<ProviderRoute>();
-    provider->profile = &profile;
-    provider->verifier.emplace(*SignatureVerifier::Create(profile, profile.sample->secret, {}));
+    provider->profile = std::make_shared<const Profile>(profile);
+    provider->verifier.emplace(*SignatureVerifier::Create(*provider->profile, profile.sample->secret, {}));
     provider->public_url = "https://hooks.example.com";
     Route route;
     route.key_headers.clear();

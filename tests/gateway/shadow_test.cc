@@ -143,8 +143,8 @@ TEST_F(ShadowTest, NoErrorOfTheStoreChangesAnAnswer) {
 TEST_F(ShadowTest, SignaturesThatDoNotHoldAreCountedAndForwarded) {
   const Profile& github = *FindProfile("github");
   auto provider = std::make_shared<ProviderRoute>();
-  provider->profile = &github;
-  provider->verifier.emplace(*SignatureVerifier::Create(github, github.sample->secret, {}));
+  provider->profile = std::make_shared<const Profile>(github);
+  provider->verifier.emplace(*SignatureVerifier::Create(*provider->profile, github.sample->secret, {}));
   Route route = ShadowRoute();
   route.key_headers.clear();
   route.provider = std::move(provider);
