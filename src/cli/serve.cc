@@ -9,6 +9,7 @@
 
 #include "cli/app.h"
 #include "cli/command_line.h"
+#include "cli/config_text.h"
 #include "cli/serve_flags.h"
 #include "cli/server.h"
 #include "cli/service_manager.h"
@@ -135,12 +136,18 @@ int RunServe(const Arguments& arguments, const Console& console) {
                  std::string(flag.default_text), std::string(flag.help));
   };
   add({.name = "config", .group = "Configuration", .value = "FILE", .help = "Reads flags from this file"});
+  bool prints_config = false;
+  line.Switch("--print-config", &prints_config, "Prints what is in force and where it comes from, and ends");
   for (const ServeFlag& flag : ServeFlags()) add(flag);
   if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   const FlagSources sources = SourcesOf(line);
   const Result<ServeOptions> options = ReadServeOptions(sources);
   if (!options.ok()) return Fail(console, kExitUsage, options.status().message());
   if (check_only) return CheckConfig(*options, console);
+  if (prints_config) {
+    console.out << ConfigInForce(*options) << std::flush;
+    return kExitOk;
+  }
 
   KeepHeapSmall();
   std::signal(SIGPIPE, SIG_IGN);

@@ -94,6 +94,12 @@ class ServerTest : public testing::Test {
   std::unique_ptr<Server> server_;
 };
 
+TEST_F(ServerTest, StartsFromTheExampleFile) {
+  Start({{"config", {ONCEGATE_SOURCE_DIR "/data/oncegate.toml"}}});
+  EXPECT_EQ(AskControl("GET /readyz").status, 200);
+  EXPECT_EQ(AskGateway("a").Verdict(), "502 upstream-unreachable");
+}
+
 TEST_F(ServerTest, AnApplicationThatIsDownIsNamedAndDoesNotKeepItFromStarting) {
   Start();
   const RawAnswer ready = AskControl("GET /readyz");
