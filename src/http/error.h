@@ -48,7 +48,8 @@ struct Error {
   std::optional<int> status;  // instead of the code's own (--busy-status)
 };
 
-// The body of an RFC 9457 problem: type, title, status, detail, code, retryable. `type` names the heading of docs/errors.md.
+// The body of an RFC 9457 problem: type, title, status, detail, code, retryable. `type` names the heading of
+// docs/errors.md.
 std::string ProblemJson(const Error& error);
 
 inline constexpr std::string_view kProblemContentType = "application/problem+json";
