@@ -21,7 +21,13 @@ def _date_time(text):
     datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-FORMATS = {"date-time": _date_time, "uuid": uuid.UUID, "uri": lambda text: text.index("://")}
+def _uri(text):
+    """A scheme and what it says (RFC 3986, section 3)."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", text):
+        raise ValueError(text)
+
+
+FORMATS = {"date-time": _date_time, "uuid": uuid.UUID, "uri": _uri}
 
 
 class Schemas:
