@@ -27,6 +27,7 @@ class AdvancingClock final : public Clock {
  public:
   [[nodiscard]] int64_t WallMs() const override { return real_.WallMs() + ahead_ms_.load(); }
   [[nodiscard]] int64_t SteadyMs() const override { return real_.SteadyMs() + ahead_ms_.load(); }
+  [[nodiscard]] int64_t SteadyUs() const override { return real_.SteadyUs() + ahead_ms_.load() * 1000; }
   void Advance(int64_t ms) { ahead_ms_ += ms; }
 
  private:

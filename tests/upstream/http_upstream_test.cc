@@ -97,6 +97,7 @@ class WatchedClock final : public Clock {
     changed_.notify_all();
     return clock_.SteadyMs();
   }
+  [[nodiscard]] int64_t SteadyUs() const override { return SteadyMs() * 1000; }
   void Advance(int64_t ms) { clock_.Advance(ms); }
   int looks() const {
     const std::lock_guard lock(mutex_);
