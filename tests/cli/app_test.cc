@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/support/temp_path.h"
+
 namespace oncegate::cli {
 namespace {
 
@@ -32,10 +34,9 @@ TEST(AppTest, WithoutACommandItHelpsAndFails) {
 }
 
 TEST(AppTest, CheckSaysKeyVerdictAndTheFirstMistake) {
-  const std::string directory = testing::TempDir();
-  const auto write = [&directory](const std::string& name, const std::string& text) {
-    std::ofstream(directory + "/check_" + name, std::ios::binary) << text;
-    return directory + "/check_" + name;
+  const auto write = [](const std::string& name, const std::string& text) {
+    std::ofstream(TempPath(name), std::ios::binary) << text;
+    return TempPath(name);
   };
   const std::string head =
       "POST /hook HTTP/1.1\r\nX-GitHub-Delivery: d1\r\nX-GitHub-Event: push\r\n"
@@ -74,10 +75,9 @@ TEST(AppTest, CheckSaysKeyVerdictAndTheFirstMistake) {
 }
 
 TEST(AppTest, CheckTakesWhatCurlWouldHaveBeenGiven) {
-  const std::string directory = testing::TempDir();
-  const auto write = [&directory](const std::string& name, const std::string& text) {
-    std::ofstream(directory + "/check_" + name, std::ios::binary) << text;
-    return directory + "/check_" + name;
+  const auto write = [](const std::string& name, const std::string& text) {
+    std::ofstream(TempPath(name), std::ios::binary) << text;
+    return TempPath(name);
   };
   const std::string secret = write("secret", "It's a Secret to Everybody\n");
   const std::string body = write("body", "Hello, World!");
@@ -139,7 +139,7 @@ TEST(AppTest, CheckTakesWhatCurlWouldHaveBeenGiven) {
 }
 
 TEST(AppTest, ProfilesOfOnesOwnAreListedShownAndChecked) {
-  const std::string file = testing::TempDir() + "/own_profile.json";
+  const std::string file = TempPath("own_profile.json");
   std::ofstream(file) << R"({"name": "own", "title": "Own", "secret": "none", "keys": [{"parts": ["json:/0/id"]}],
                              "ttl": "9h", "retry_horizon": "8h", "in_flight_wait": "2s", "success": "2xx"})";
   EXPECT_NE(RunWith({"providers", "--provider-file", file}).out.find("own                Own"), std::string::npos);
@@ -206,12 +206,11 @@ TEST(AppTest, WrongUseEndsWithOneLineAndExitCode2) {
 }
 
 TEST(AppTest, CheckConfigReadsEveryFileAndStartsNothing) {
-  const std::string directory = testing::TempDir();
-  const std::string secret = directory + "/check_config_secret";
-  const std::string config = directory + "/check_config.toml";
-  std::filesystem::remove(secret);  // of an earlier run
+  const std::string secret = TempPath("secret");
+  const std::string config = TempPath("config.toml");
+  const std::string never_made = TempPath("never_made");
   std::ofstream(config) << "upstream = \"http://127.0.0.1:9\"\nprovider = \"github\"\nsecret-file = \"" << secret
-                        << "\"\ndata-dir = \"" << directory << "/never-made\"\nttl = \"1h\"\n";
+                        << "\"\ndata-dir = \"" << never_made << "\"\nttl = \"1h\"\n";
   const Ran missing = RunWith({"serve", "--check-config", "--config", config});
   EXPECT_EQ(missing.exit_code, 2);
   EXPECT_NE(missing.err.find("--secret-file"), std::string::npos) << missing.err;
@@ -221,7 +220,7 @@ TEST(AppTest, CheckConfigReadsEveryFileAndStartsNothing) {
   EXPECT_EQ(usable.exit_code, 0) << usable.err;
   EXPECT_EQ(usable.out, "the configuration can be used\n");
   EXPECT_NE(usable.err.find("warning: --ttl"), std::string::npos) << usable.err;
-  EXPECT_FALSE(std::filesystem::exists(directory + "/never-made"));
+  EXPECT_FALSE(std::filesystem::exists(never_made));
 }
 
 TEST(AppTest, HelpOfServeGroupsFlagsAndShowsDefaults) {
@@ -245,7 +244,7 @@ TEST(AppTest, ASilentServerAndAMissingStoreAreFailuresNotUsage) {
   const Ran server = RunWith({"stats", "--control", "http://127.0.0.1:1"});
   EXPECT_EQ(server.exit_code, 1);
   EXPECT_EQ(server.err, "oncegate: no server answers at http://127.0.0.1:1\n");
-  const Ran store = RunWith({"list", "--data-dir", testing::TempDir() + "/no_such_store"});
+  const Ran store = RunWith({"list", "--data-dir", TempPath("no_such_store")});
   EXPECT_EQ(store.exit_code, 1);
   EXPECT_EQ(store.err.rfind("oncegate: ", 0), 0U) << store.err;
   EXPECT_EQ(std::count(store.err.begin(), store.err.end(), '\n'), 1) << store.err;

@@ -8,6 +8,7 @@
 
 #include "cli/app.h"
 #include "gateway/provider.h"
+#include "tests/support/temp_path.h"
 
 namespace oncegate::cli {
 namespace {
@@ -18,7 +19,7 @@ using Variables = std::map<std::string, std::string>;
 constexpr char kTemplateFile[] = ONCEGATE_SOURCE_DIR "/data/oncegate.toml";
 
 std::string WriteFile(const std::string& name, const std::string& text) {
-  const std::string file = testing::TempDir() + "/config_text_test_" + name;
+  const std::string file = TempPath(name);
   std::ofstream(file) << text;
   return file;
 }
@@ -132,7 +133,7 @@ TEST(ConfigTextTest, AValueThatAFileCannotHoldIsAComment) {
 TEST(ConfigTextTest, PrintConfigOpensNothing) {
   std::ostringstream out;
   std::ostringstream err;
-  const std::string directory = testing::TempDir() + "/config_text_test_no_store";
+  const std::string directory = TempPath("no_store");
   EXPECT_EQ(cli::Run({"serve", "--print-config", "--data-dir", directory, "--ttl", "1h"}, {out, err}), kExitOk)
       << err.str();
   ExpectLine(out.str(), R"(ttl = "1h"  # --ttl)");

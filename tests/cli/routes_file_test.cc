@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "gateway/provider.h"
 #include "gateway/route_table.h"
+#include "tests/support/temp_path.h"
 
 namespace oncegate::cli {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 using Given = std::map<std::string, std::vector<std::string>, std::less<>>;
 
 std::string WriteFile(const std::string& name, const std::string& text) {
-  const std::string file = testing::TempDir() + "/routes_file_test_" + name;
+  const std::string file = TempPath(name);
   std::ofstream(file) << text;
   return file;
 }
@@ -44,7 +45,7 @@ class RoutesFileTest : public testing::Test {
     const Result<ServeOptions> options = Read(json, std::move(flags));
     if (options.ok()) return "(none)";
     const std::string message = options.status().message();
-    const std::string file = testing::TempDir() + "/routes_file_test_routes.json: ";
+    const std::string file = TempPath("routes.json") + ": ";
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
     return message.starts_with(file) ? message.substr(file.size()) : message;
   }

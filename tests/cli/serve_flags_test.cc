@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/app.h"
 #include "gateway/provider.h"
+#include "tests/support/temp_path.h"
 
 namespace oncegate::cli {
 namespace {
@@ -33,7 +34,7 @@ ServeOptions MustRead(const Given& flags, const Variables& variables = {}) {
 }
 
 std::string WriteFile(const std::string& name, const std::string& text) {
-  const std::string file = testing::TempDir() + "/serve_flags_test_" + name;
+  const std::string file = TempPath(name);
   std::ofstream(file) << text;
   return file;
 }
