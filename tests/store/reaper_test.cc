@@ -73,11 +73,10 @@ TEST_F(ReaperTest, RewritesFilesOfWhichMostHasExpired) {
 TEST_F(ReaperTest, LeavesFilesAloneOfWhichLittleHasExpired) {
   Fill(2000, 10);
   WakeReaper();
-  const std::string table = RecordsTable();
   clock_.Advance(2 * kHourMs);
   WaitForRun();
   EXPECT_EQ(store_->Cleanups().removed_total, 200U);
-  EXPECT_TRUE(std::filesystem::exists(table));
+  EXPECT_EQ(store_->Cleanups().rewritten_total, 0U);
   EXPECT_EQ(ExactStats().active, 1800U);
 }
 
@@ -86,11 +85,12 @@ TEST_F(ReaperTest, WaitsForFilesThatSoonGoWhole) {
   ttl_ms_ = kHourMs + kHourMs / 2;
   Fill(2000, 2);
   WakeReaper();
-  const std::string table = RecordsTable();
   clock_.Advance(kHourMs + kHourMs / 4);
   WaitForRun();
   EXPECT_EQ(store_->Cleanups().removed_total, 1000U);
-  EXPECT_TRUE(std::filesystem::exists(table));
+  // The file itself says nothing: RocksDB may move what is in it on a busy machine.
+  EXPECT_EQ(store_->Cleanups().rewritten_total, 0U);
+  const std::string table = RecordsTable();
   clock_.Advance(kHourMs);
   WaitForRun();
   EXPECT_EQ(store_->Cleanups().removed_total, 2000U);
