@@ -3,6 +3,7 @@
 #include <httplib.h>
 
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "control/event_stream.h"
@@ -14,6 +15,17 @@ namespace oncegate::control {
 namespace {
 
 using http::ErrorCode;
+
+// Of every answer that does not say otherwise: what is here is nobody's to keep, to guess at, to frame or to run.
+constexpr std::pair<const char*, const char*> kSafeFields[] = {
+    {"Cache-Control", "no-store"},      {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+    {"Referrer-Policy", "no-referrer"}, {"X-Content-Type-Options", "nosniff"},
+    {"X-Frame-Options", "DENY"},
+};
+
+void AppendSafeFields(std::string* bytes) {
+  for (const auto& [name, value] : kSafeFields) http::AppendField(name, value, bytes);
+}
 
 // The bytes of one request for httplib to read, and those of its answer.
 class MemoryStream final : public httplib::Stream {
@@ -64,7 +76,7 @@ class Engine final : public httplib::Server {
   using Answerer = std::function<ApiAnswer(const WholeRequest&)>;
 
   explicit Engine(Answerer answerer) : answerer_(std::move(answerer)) {
-    set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}});
+    set_default_headers(httplib::Headers(std::begin(kSafeFields), std::end(kSafeFields)));
     const Handler handle = [this](const httplib::Request&, httplib::Response& response) {
       ApiAnswer answer = answerer_(*request_);
       stream_ = std::move(answer.stream);
@@ -157,8 +169,7 @@ class ControlServer::Impl final : public Responder {
     http::AppendStatusLine(answer.status, {}, &bytes);
     http::AppendField("Content-Type", answer.content_type, &bytes);
     http::AppendField("Content-Length", answer.body.size(), &bytes);
-    http::AppendField("Cache-Control", "no-store", &bytes);
-    http::AppendField("X-Content-Type-Options", "nosniff", &bytes);
+    AppendSafeFields(&bytes);
     http::AppendField("Connection", "close", &bytes);
     for (const auto& [name, value] : answer.fields) http::AppendField(name, value, &bytes);
     return WithDate(bytes.append("\r\n").append(answer.body));
@@ -169,8 +180,7 @@ class ControlServer::Impl final : public Responder {
     std::string bytes;
     http::AppendStatusLine(200, {}, &bytes);
     http::AppendField("Content-Type", EventStream::kContentType, &bytes);
-    http::AppendField("Cache-Control", "no-store", &bytes);
-    http::AppendField("X-Content-Type-Options", "nosniff", &bytes);
+    AppendSafeFields(&bytes);
     http::AppendField("X-Accel-Buffering", "no", &bytes);  // nginx would gather the events otherwise
     http::AppendField("Connection", "close", &bytes);
     return bytes.append("\r\n");

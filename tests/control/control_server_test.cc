@@ -46,13 +46,16 @@ class ControlServerTest : public GatewayTest {
   uint16_t port_ = 0;
 };
 
-TEST_F(ControlServerTest, EveryAnswerForbidsSniffingAndCachingAndCorsIsOff) {
+TEST_F(ControlServerTest, EveryAnswerForbidsSniffingCachingAndFramingAndCorsIsOff) {
   Listen();
   for (const char* line : {"GET /healthz", "GET /v1/stats", "GET /nothing", "BREW /pot", "DELETE /v1/records/default/a",
                            "OPTIONS /v1/stats"}) {
     const RawAnswer answer = Ask(line, "Origin: http://localhost\r\nAccept-Encoding: gzip, br\r\nRange: bytes=0-1\r\n");
     EXPECT_EQ(answer.Field("X-Content-Type-Options"), "nosniff") << line;
     EXPECT_EQ(answer.Field("Cache-Control"), "no-store") << line;
+    EXPECT_EQ(answer.Field("Content-Security-Policy"), "default-src 'none'; frame-ancestors 'none'") << line;
+    EXPECT_EQ(answer.Field("Referrer-Policy"), "no-referrer") << line;
+    EXPECT_EQ(answer.Field("X-Frame-Options"), "DENY") << line;
     EXPECT_EQ(answer.Field("Access-Control-Allow-Origin"), "") << line;
     EXPECT_EQ(answer.Field("Content-Encoding"), "") << line;
     EXPECT_NE(answer.Field("Date"), "") << line;
