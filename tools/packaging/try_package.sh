@@ -39,12 +39,12 @@ NGINX
 mkdir -p /etc/ssl/private
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hooks.example.com -addext subjectAltName=DNS:hooks.example.com \
   -keyout /etc/ssl/private/hooks.example.com.key -out /etc/ssl/certs/hooks.example.com.pem 2>/dev/null
-cp /root/nginx.conf /etc/nginx/conf.d/oncegate.conf
+cp /opt/nginx.conf /etc/nginx/conf.d/oncegate.conf
 check "nginx takes data/nginx.conf" nginx -t
 systemctl start nginx
 
 # Three commands: install, say where the application is, restart.
-check "the package installs" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /root/oncegate.deb
+check "the package installs" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /opt/oncegate.deb
 check "the service runs" is "$(systemctl is-active oncegate)" active
 check "and will run after a boot" is "$(systemctl is-enabled oncegate)" enabled
 check "the store is private" is "$(mode /var/lib/oncegate)" "oncegate:oncegate 700"
@@ -65,18 +65,18 @@ check "through nginx, too: retry" is "$(via_nginx -H 'Idempotency-Key: evt_2')" 
 check "the client behind nginx is known" bash -c 'oncegate get evt_2 | grep -q "source_ip *127.0.0.1"'
 
 check "reload of a good configuration" systemctl reload oncegate
-cp "$config" /root/good.toml
+cp "$config" /opt/good.toml
 echo 'ttl = "soon"' >>"$config"
 systemctl reload oncegate
 check "a bad one is shown in the status" eventually bash -c 'systemctl status oncegate | grep -q "Status:.*old one stays in force"'
 check "and the old one stays in force" is "$(post -H 'Idempotency-Key: evt_1')" replayed
-check "an upgrade with it" env DEBIAN_FRONTEND=noninteractive dpkg -i /root/oncegate.deb
+check "an upgrade with it" env DEBIAN_FRONTEND=noninteractive dpkg -i /opt/oncegate.deb
 check "leaves the running server alone" is "$(post -H 'Idempotency-Key: evt_1')" replayed
 systemctl restart oncegate 2>/dev/null
 check "a start with it fails" is "$(systemctl is-active oncegate)" failed
 check "with exit code 2" is "$(state ExecMainStatus)" 2
 check "and is not tried again and again" is "$(state NRestarts)" 0
-cp /root/good.toml "$config"
+cp /opt/good.toml "$config"
 check "mended, it starts" systemctl restart oncegate
 
 pid=$(state MainPID)
