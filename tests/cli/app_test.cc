@@ -206,7 +206,7 @@ TEST(AppTest, WrongUseEndsWithOneLineAndExitCode2) {
 }
 
 TEST(AppTest, CheckConfigReadsEveryFileAndStartsNothing) {
-  const std::string secret = TempPath("secret");
+  const std::string secret = TempPath("check_config_secret");
   const std::string config = TempPath("config.toml");
   const std::string never_made = TempPath("never_made");
   std::ofstream(config) << "upstream = \"http://127.0.0.1:9\"\nprovider = \"github\"\nsecret-file = \"" << secret
