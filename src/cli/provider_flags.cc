@@ -185,6 +185,9 @@ Status ApplyProvider(const GivenFlags& given, ServeOptions* options) {
   provider->makes_types = !given.contains("type") && !given.contains("type-header") && !given.contains("type-pointer");
   if (Status status = ReadSecrets(profile, *options, provider.get()); !status.ok()) return status;
   if (Status status = FillPolicies(given, profile, options); !status.ok()) return status;
+  if (options->route.dedupe == Dedupe::kShadow && provider->verifier)
+    options->warnings.push_back("--dedupe shadow forwards what " + profile.title +
+                                " has not signed, too: until it is on, the application has to check signatures itself");
   if (provider->makes_keys) options->route.key_headers.clear();
   options->route.provider = std::move(provider);
   return OkStatus();

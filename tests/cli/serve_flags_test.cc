@@ -231,6 +231,10 @@ TEST(ServeFlagsTest, AProviderSetsPoliciesThatFlagsOverrule) {
   EXPECT_EQ(own.route.methods, std::vector<std::string>{"PUT"});
   ASSERT_EQ(own.warnings.size(), 1U);
   EXPECT_NE(own.warnings[0].find("shorter than the 1d"), std::string::npos) << own.warnings[0];
+
+  const ServeOptions shadow = MustRead({{"provider", {"hubspot"}}, {"secret-file", {secret}}, {"dedupe", {"shadow"}}});
+  ASSERT_EQ(shadow.warnings.size(), 1U);
+  EXPECT_NE(shadow.warnings[0].find("has not signed"), std::string::npos) << shadow.warnings[0];
 }
 
 TEST(ServeFlagsTest, ImpossibleProvidersAreRefusedWithoutShowingSecrets) {
