@@ -1,14 +1,11 @@
 // SNS, PayPal and SendGrid with keys made here: what a thief of names, an expired or a foreign certificate gets.
 
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "tests/support/signing_identity.h"
 #include "webhook/identity.h"
 #include "webhook/profile.h"
 #include "webhook/verifier.h"
@@ -19,65 +16,10 @@ namespace {
 constexpr int64_t kNowS = 1'700'000'000;
 constexpr int64_t kDayS = 86'400;
 
-using Key = std::shared_ptr<EVP_PKEY>;
-using Certificate = std::shared_ptr<X509>;
-
-Key NewRsaKey() {
-  return {EVP_RSA_gen(2048), EVP_PKEY_free};
-}
-
-struct Identity {
-  Key key;
-  Certificate certificate;
-};
-
-// A certificate for `name`, valid from a day before kNowS until `until_s`; `issuer` null: self-signed.
+// A certificate for `name`, valid from a day before kNowS.
 Certificate MakeCertificate(const Identity& subject, const std::string& name, const Identity* issuer, bool authority,
                             int64_t until_s = kNowS + kDayS) {
-  Certificate certificate(X509_new(), X509_free);
-  X509* const x509 = certificate.get();
-  X509_set_version(x509, X509_VERSION_3);
-  ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
-  ASN1_TIME_set(X509_getm_notBefore(x509), kNowS - kDayS);
-  ASN1_TIME_set(X509_getm_notAfter(x509), until_s);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
-  X509_set_issuer_name(x509, X509_get_subject_name(issuer == nullptr ? x509 : issuer->certificate.get()));
-  X509_set_pubkey(x509, subject.key.get());
-  X509_EXTENSION* const constraints =
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, authority ? "critical,CA:TRUE" : "CA:FALSE");
-  X509_add_ext(x509, constraints, -1);
-  X509_EXTENSION_free(constraints);
-  X509_sign(x509, (issuer == nullptr ? subject : *issuer).key.get(), EVP_sha256());
-  return certificate;
-}
-
-std::string Pem(const Certificate& certificate) {
-  const std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new(BIO_s_mem()), BIO_free);
-  PEM_write_bio_X509(bio.get(), certificate.get());
-  char* text = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &text);
-  return {text, static_cast<size_t>(size)};
-}
-
-std::string Base64(const std::string& bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  text.resize(static_cast<size_t>(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                                  reinterpret_cast<const unsigned char*>(bytes.data()),
-                                                  static_cast<int>(bytes.size()))));
-  return text;
-}
-
-std::string SignWith(EVP_PKEY* key, const std::string& text) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key);
-  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
-  size_t size = 0;
-  EVP_DigestSign(context.get(), nullptr, &size, bytes, text.size());
-  std::string signature(size, '\0');
-  EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes, text.size());
-  signature.resize(size);
-  return Base64(signature);
+  return IssueCertificate(subject, {name, kNowS - kDayS, until_s, authority}, issuer);
 }
 
 std::string ReasonOf(const std::string& provider, const std::string& secrets, const std::vector<HeaderLine>& headers,
@@ -101,7 +43,7 @@ class Certificates : public testing::Test {
         "Message\nhi\nMessageId\nm1\nTimestamp\n2023-11-14T22:13:20.000Z\nTopicArn\narn\nType\nNotification\n";
     return R"({"Type":"Notification","MessageId":"m1","TopicArn":"arn","Message":"hi","Timestamp":"2023-11-14T22:13:20.000Z",)"
            R"("SignatureVersion":"2","SigningCertURL":")" +
-           url + R"(","Signature":")" + SignWith(key.get(), content) + "\"}";
+           url + R"(","Signature":")" + SignBase64(key, content) + "\"}";
   }
   // The leaf's certificate with the root's behind it.
   std::string Chain(const Certificate& leaf, const Identity& root) const { return Pem(leaf) + Pem(root.certificate); }
@@ -152,7 +94,7 @@ TEST_F(Certificates, SnsNamesAreNotLookedUpElsewhere) {
 TEST_F(Certificates, PaypalBindsIdTimeWebhookAndBody) {
   const std::string chain = Chain(MakeCertificate(leaf_, "messageverificationcerts.paypal.com", &root_, false), root_);
   const std::string body = "hello";  // its CRC-32 is 907060870
-  const std::string signature = SignWith(leaf_.key.get(), "t1|2023-11-14T22:13:20Z|WH1|907060870");
+  const std::string signature = SignBase64(leaf_.key, "t1|2023-11-14T22:13:20Z|WH1|907060870");
   const auto headers = [&signature](std::string_view id, std::string_view url) {
     return std::vector<HeaderLine>{{"PAYPAL-TRANSMISSION-ID", id},
                                    {"PAYPAL-TRANSMISSION-TIME", "2023-11-14T22:13:20Z"},
@@ -176,13 +118,10 @@ TEST_F(Certificates, PaypalBindsIdTimeWebhookAndBody) {
 }
 
 TEST(SendGrid, SignsTimeAndBodyWithEcdsa) {
-  const Key key(EVP_EC_gen("P-256"), EVP_PKEY_free);
-  unsigned char* der = nullptr;
-  const int size = i2d_PUBKEY(key.get(), &der);
-  const std::string secret = Base64({reinterpret_cast<const char*>(der), static_cast<size_t>(size)});
-  OPENSSL_free(der);
+  const Key key = NewEcKey();
+  const std::string secret = PublicKeyBase64(key);
   const std::string body = "[{\"sg_event_id\":\"e1\"}]\r\n";
-  const std::string signature = SignWith(key.get(), "1600112502" + body);
+  const std::string signature = SignBase64(key, "1600112502" + body);
   const std::vector<HeaderLine> headers{{"X-Twilio-Email-Event-Webhook-Signature", signature},
                                         {"X-Twilio-Email-Event-Webhook-Timestamp", "1600112502"}};
   EXPECT_EQ(ReasonOf("sendgrid", secret, headers, body), "none");
