@@ -30,6 +30,7 @@ WANTED = {
     "usr/share/doc/oncegate/copyright": 0o644,
     "usr/share/doc/oncegate/changelog.gz": 0o644,
     "usr/share/doc/oncegate/examples/nginx.conf": 0o644,
+    "usr/share/doc/oncegate/examples/oncegate.toml": 0o644,
     "usr/share/doc/oncegate/examples/port-443.conf": 0o644,
     "usr/share/doc/oncegate/examples/prometheus-alerts.yml": 0o644,
     "usr/share/doc/oncegate/examples/grafana-dashboard.json": 0o644,
@@ -91,6 +92,8 @@ class PackageTest(unittest.TestCase):
         self.assertIn('data-dir = "/var/lib/oncegate"', config.read_text())
         said = output(self.root / "usr/bin/oncegate", "serve", "--config", config, "--check-config")
         self.assertEqual(said, "the configuration can be used\n")
+        example = re.search(r"/(usr/share/doc\S+\.toml)", config.read_text())[1]
+        self.assertIn("max-in-flight", (self.root / example).read_text())
 
     def test_maintainer_scripts_are_shell(self):
         for name in ("postinst", "prerm", "postrm"):
