@@ -117,7 +117,7 @@ TEST(ResponseHead, TableGivesTheSameVerdictForEverySplit) {
   for (const Row& row : kRows) {
     const std::string response = Bytes(row.response);
     EXPECT_EQ(Verdict(row.method, response, response.size() + 1), row.verdict) << row.response;
-    for (const size_t step : {1, 2, 3, 7, 16}) {
+    for (const size_t step : {1U, 2U, 3U, 7U, 16U}) {
       EXPECT_EQ(Verdict(row.method, response, step), row.verdict) << row.response << " in steps of " << step;
     }
   }
