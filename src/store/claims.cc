@@ -51,9 +51,25 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   const Access access(*this);
   if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(claim.key));
+  Change change(claim.key);
+  Result<ClaimResult> result = PrepareClaim(claim, facts, &change);
+  if (!change.is_wanted()) return result;
+  if (Status status = Commit(change.transition); !status.ok()) {
+    DoubtClaim(claim, change);
+    return status;
+  }
+  return result;
+}
+
+void RocksDbStore::DoubtClaim(const ClaimRequest& claim, const Change& change) {
+  if (change.after->record.attempt == 1 && !claim.acts_on_failure) Doubt(claim.key, change.after->record.token);
+}
+
+Result<ClaimResult> RocksDbStore::PrepareClaim(const ClaimRequest& claim, const RequestFacts& facts, Change* change) {
   Result<Found> found = Load(claim.key, RecordParts::kAll);
   if (!found.ok()) return found.status();
-  StoredRecord* before = found->has_value() ? &**found : nullptr;
+  change->before = *std::move(found);
+  StoredRecord* before = change->before ? &*change->before : nullptr;
   const int64_t now_ms = NowMs();
   std::optional<RecordFacts> record_facts;
   if (before != nullptr) record_facts = FactsOf(before->record, now_ms);
@@ -61,9 +77,11 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   const bool held = restored && restored->policy == RestoredPolicy::kHold;
   const Decision decision =
       Decide(record_facts ? &*record_facts : nullptr, facts, now_ms, held ? AbsentKeys::kHold : AbsentKeys::kExecute);
-  if (std::holds_alternative<Held>(decision)) return ClaimResult(Refused{decision, {}});
   const auto* execute = std::get_if<Execute>(&decision);
-  if (std::holds_alternative<InFlight>(decision)) {
+  // Where there is no record it is one of the two.
+  if (std::holds_alternative<Held>(decision) || (execute == nullptr && before == nullptr))
+    return ClaimResult(Refused{decision, {}});
+  if (before != nullptr && std::holds_alternative<InFlight>(decision)) {
     if (const std::optional<Claimed> repeated = Repeated(claim, before->record)) return ClaimResult(*repeated);
   }
   if (execute == nullptr) {
@@ -74,16 +92,14 @@ Result<ClaimResult> RocksDbStore::Claim(const ClaimRequest& claim, const Request
   if (database_->read_only()) return Unavailable("the store was opened for reading only");
   if (Status status = CheckSpace(); !status.ok()) return status;
   if (Status status = NoteRemembered(claim.ttl_ms); !status.ok()) return status;
-  Transition transition{.key = claim.key, .before = before, .request_body = {}, .response_body = {}};
   const bool rerun = before != nullptr && IsLive(before->record, now_ms);
-  Result<StoredRecord> after = MakeClaim(claim, facts, execute->attempt, rerun ? before : nullptr, now_ms, &transition);
+  Result<StoredRecord> after =
+      MakeClaim(claim, facts, execute->attempt, rerun ? before : nullptr, now_ms, &change->transition);
   if (!after.ok()) return after.status();
-  transition.after = &*after;
-  const Record& record = after->record;
-  if (Status status = Commit(transition); !status.ok()) {
-    if (record.attempt == 1 && !claim.acts_on_failure) Doubt(claim.key, record.token);
-    return status;
-  }
+  change->after = *std::move(after);
+  change->transition.before = before;
+  change->transition.after = &*change->after;
+  const Record& record = change->after->record;
   return ClaimResult(Claimed{.token = record.token,
                              .attempt = record.attempt,
                              .id = record.id,
@@ -156,14 +172,23 @@ Status RocksDbStore::Complete(const ScopedKey& key, const Token& token, StoredRe
   const Access access(*this);
   if (!access.status().ok()) return access.status();
   const std::lock_guard lock(ShardOf(key));
+  Change change(key);
+  Status status = PrepareCompletion(key, token, std::move(response), &change);
+  return change.is_wanted() ? Commit(change.transition) : status;
+}
+
+Status RocksDbStore::PrepareCompletion(const ScopedKey& key, const Token& token, StoredResponse response,
+                                       Change* change) {
   Result<StoredRecord> before = LoadClaim(key, token);
   if (!before.ok()) return before.status();
-  if (before->record.state == RecordState::kCompleted) return CheckSameOutcome(std::move(*before), response);
-  Transition transition{.key = key, .before = &*before, .request_body = {}, .response_body = {}};
-  const Result<StoredRecord> after = MakeCompleted(*before, std::move(response), &transition);
+  if (before->record.state == RecordState::kCompleted) return CheckSameOutcome(*std::move(before), response);
+  change->before = *std::move(before);
+  Result<StoredRecord> after = MakeCompleted(*change->before, std::move(response), &change->transition);
   if (!after.ok()) return after.status();
-  transition.after = &*after;
-  return Commit(transition);
+  change->after = *std::move(after);
+  change->transition.before = &*change->before;
+  change->transition.after = &*change->after;
+  return OkStatus();
 }
 
 Result<StoredRecord> RocksDbStore::MakeCompleted(const StoredRecord& before, StoredResponse response,

@@ -16,7 +16,8 @@ namespace oncegate {
 // method says "unclear".
 //
 // Thread-safe. Written so that a database for several nodes could implement it: every method is one atomic step on one
-// key; whoever settles a claim shows its token; nothing depends on locks held between calls.
+// key (or, where it takes several, on each); whoever settles a claim shows its token; nothing depends on locks held
+// between calls.
 //
 // Time is "stored time": milliseconds that start at the later of the calendar clock and the last time saved, and then
 // follow the steady clock, so that moving the calendar clock neither drops live keys nor keeps expired ones.
@@ -48,6 +49,10 @@ class Store {
   virtual Status Release(const ScopedKey& key, const Token& token) = 0;
   // MarkUnknown: the work may or may not have been done. Held records never expire; others after ttl_ms.
   virtual Status MarkUnknown(const ScopedKey& key, const Token& token) = 0;
+
+  // Makes several calls of Claim and Complete, in this order, for the price of one: each is atomic for itself, and they
+  // are made durable together, so that an error of the disk can fail them all.
+  virtual void CallTogether(std::vector<StoreCall>* calls) = 0;
 
   // Renew: the lease of a sidecar claim ends lease_ms from now; says when that is. Conflict as for the endings, and
   // also once the lease has ended: those who waited were told so. Durable on return.

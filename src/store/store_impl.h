@@ -43,6 +43,7 @@ class RocksDbStore final : public Store {
   Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) override;
   Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts) override;
   Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) override;
+  void CallTogether(std::vector<StoreCall>* calls) override;
   Status Release(const ScopedKey& key, const Token& token) override;
   Status MarkUnknown(const ScopedKey& key, const Token& token) override;
   Result<int64_t> Renew(const ScopedKey& key, const Token& token, int64_t lease_ms) override;
@@ -99,6 +100,10 @@ class RocksDbStore final : public Store {
 
   // -- Changing (claims.cc). All REQUIRE the key's shard lock.
   std::mutex& ShardOf(const ScopedKey& key);
+  // What the call returns, provided that `change`, if one is wanted, gets written.
+  Result<ClaimResult> PrepareClaim(const ClaimRequest& claim, const RequestFacts& facts, Change* change);
+  Status PrepareCompletion(const ScopedKey& key, const Token& token, StoredResponse response, Change* change);
+  void DoubtClaim(const ClaimRequest& claim, const Change& change);  // it could not be written
   // The live record that `token` claimed; Conflict if there is none.
   Result<StoredRecord> LoadClaim(const ScopedKey& key, const Token& token);
   Result<StoredRecord> MakeClaim(const ClaimRequest& claim, const RequestFacts& facts, uint32_t attempt,
@@ -118,6 +123,9 @@ class RocksDbStore final : public Store {
   Status EraseUnreadable(const ScopedKey& key);
   Status Commit(const Transition& transition);
   Status CheckSpace();
+  class Together;  // together.cc
+  void Prepare(StoreCall* call, Change* change);
+  void WriteTogether(Together* together);
 
   // -- Leases (leases.cc).
   void NoteLease(const Transition& transition);

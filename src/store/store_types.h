@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/status.h"
 #include "core/decide.h"
 #include "core/record.h"
 
@@ -56,6 +57,20 @@ struct Refused {
 };
 
 using ClaimResult = std::variant<Claimed, Refused>;
+
+// Calls of Claim and Complete to be made together with others (Store::CallTogether), and what they return.
+struct ClaimCall {
+  ClaimRequest claim;
+  RequestFacts facts;
+  Result<ClaimResult> result = Internal("the call was not made");
+};
+struct CompleteCall {
+  ScopedKey key;
+  Token token{};
+  StoredResponse response;  // still there afterwards
+  Status status = Internal("the call was not made");
+};
+using StoreCall = std::variant<ClaimCall, CompleteCall>;
 
 // What became of an operator's wish concerning a record whose outcome is not what it should be.
 enum class Intervention : uint8_t {

@@ -21,6 +21,19 @@ struct Transition {
   std::optional<std::string> response_body;
 };
 
+// What a call has decided to write. Holds as long as the key's shard is locked.
+struct Change {
+  explicit Change(const ScopedKey& key)
+      : transition{.key = key, .before = nullptr, .after = nullptr, .request_body = {}, .response_body = {}} {}
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+  [[nodiscard]] bool is_wanted() const { return transition.after != nullptr; }
+
+  std::optional<StoredRecord> before;
+  std::optional<StoredRecord> after;
+  Transition transition;  // from the one to the other
+};
+
 // An entry that follows from a record alone.
 struct IndexEntry {
   Family family;

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "store_fixture.h"
 
@@ -221,6 +224,71 @@ TEST_F(ClaimsTest, OfManyClaimsOfOneKeyExactlyOneIsMade) {
   for (std::thread& thread : threads) thread.join();
   for (size_t key = 0; key < kKeys; ++key) EXPECT_EQ(claimed[key].load(), 1) << "key " << key;
   EXPECT_EQ(ExactStats().in_progress, static_cast<uint64_t>(kKeys));
+}
+
+TEST_F(ClaimsTest, CallsTogetherReturnWhatEachWouldByItself) {
+  const Claimed known = MustClaim(ClaimOf("known"));
+  const Claimed lost = MustClaim(ClaimOf("lost"));
+  ASSERT_TRUE(store_->Release(Key("lost"), lost.token).ok());
+  std::vector<StoreCall> calls;
+  calls.emplace_back(ClaimCall{ClaimOf("a"), Facts()});
+  calls.emplace_back(ClaimCall{ClaimOf("a"), Facts()});  // decided on the record that the first one made
+  calls.emplace_back(CompleteCall{Key("known"), known.token, Answer("hello")});
+  calls.emplace_back(CompleteCall{Key("lost"), lost.token, Answer("late")});
+  calls.emplace_back(ClaimCall{ClaimOf("known"), Facts()});
+  calls.emplace_back(ClaimCall{ClaimOf("b"), Facts()});
+  store_->CallTogether(&calls);
+
+  const auto claim = [&calls](size_t i) { return std::get<ClaimCall>(calls[i]).result; };
+  for (const size_t made : {0, 5}) {
+    ASSERT_TRUE(claim(made).ok() && std::holds_alternative<Claimed>(*claim(made))) << made;
+    const auto& [key, token] = std::pair(made == 0 ? "a" : "b", std::get<Claimed>(*claim(made)).token);
+    ASSERT_TRUE(Get(key)) << key;
+    EXPECT_EQ(Get(key)->token, token) << key;
+  }
+  ASSERT_TRUE(claim(1).ok());
+  EXPECT_EQ(std::get<Refused>(*claim(1)).decision, Decision(OutcomeUnknown{}));
+  EXPECT_TRUE(std::get<CompleteCall>(calls[2]).status.ok());
+  EXPECT_EQ(std::get<CompleteCall>(calls[2]).response, Answer("hello"));
+  EXPECT_EQ(std::get<CompleteCall>(calls[3]).status.code(), StatusCode::kConflict);
+  EXPECT_FALSE(Get("lost"));
+  ASSERT_TRUE(claim(4).ok());
+  EXPECT_EQ(std::get<Refused>(*claim(4)).decision, Decision(Replay{}));
+  EXPECT_EQ(std::get<Refused>(*claim(4)).record.response, Answer("hello"));
+
+  const StoreStats stats = ExactStats();
+  EXPECT_EQ(stats.completed, 1U);
+  EXPECT_EQ(stats.active, 3U);
+}
+
+TEST_F(ClaimsTest, CallsTogetherNeverWaitForEachOther) {
+  constexpr int kThreads = 4;
+  constexpr int kKeys = 2000;  // more than there are shards
+  std::atomic<int> made{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int first = 0; first < kKeys; first += 40) {
+        std::vector<StoreCall> calls;
+        for (int i = 0; i < 40; ++i) {
+          const int number = first + (t % 2 == 0 ? i : 39 - i);
+          calls.emplace_back(ClaimCall{ClaimOf("k" + std::to_string(number)), Facts()});
+        }
+        if (t == 3)  // one by one beside the others
+          for (const StoreCall& call : calls) (void)store_->Claim(std::get<ClaimCall>(call).claim, ReleaseFacts());
+        else
+          store_->CallTogether(&calls);
+        for (const StoreCall& call : calls) {
+          const Result<ClaimResult>& result = std::get<ClaimCall>(call).result;
+          if (result.ok() && std::holds_alternative<Claimed>(*result)) ++made;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(made, 0);
+  EXPECT_LE(made, kKeys) << "a key was claimed twice";
+  EXPECT_EQ(ExactStats().active, static_cast<uint64_t>(kKeys));
 }
 
 TEST_F(ClaimsTest, ATightDiskRefusesClaimsButNotOutcomes) {

@@ -105,13 +105,26 @@ class PowerLossTest : public StoreFixture {
     claim.labels = {{"key", key}};
     claim.request = StoredRequest{"POST", "/", "", entry.request, true};
     claim.lease_ms = kDayMs;
-    entry.token = MustClaim(claim).token;
+    if (random_() % 2 == 0) {
+      std::vector<StoreCall> calls;
+      calls.emplace_back(ClaimCall{claim, Facts()});
+      store_->CallTogether(&calls);
+      entry.token = std::get<Claimed>(*std::get<ClaimCall>(calls[0]).result).token;
+    } else {
+      entry.token = MustClaim(claim).token;
+    }
     ledger_[key] = entry;
   }
   void CompleteKey(const std::string& key) {
     Entry& entry = ledger_[key];
     entry.response = Body(key, random_() % 4 == 0 ? 30'000 : 200, 2);
-    const Status status = store_->Complete(Key(key), entry.token, Answer(entry.response));
+    std::vector<StoreCall> calls;
+    calls.emplace_back(CompleteCall{Key(key), entry.token, Answer(entry.response)});
+    if (random_() % 2 == 0)
+      store_->CallTogether(&calls);
+    else
+      std::get<CompleteCall>(calls[0]).status = store_->Complete(Key(key), entry.token, Answer(entry.response));
+    const Status& status = std::get<CompleteCall>(calls[0]).status;
     EXPECT_TRUE(status.ok()) << status.message();
     entry.state = RecordState::kCompleted;
     entry.expires_at_ms = store_->NowMs() + entry.ttl_ms;

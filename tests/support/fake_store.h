@@ -98,6 +98,16 @@ class FakeStore final : public Store {
       record.response = std::move(response);
     });
   }
+  void CallTogether(std::vector<StoreCall>* calls) override {
+    for (StoreCall& call : *calls) {
+      if (auto* claim = std::get_if<ClaimCall>(&call)) {
+        claim->result = Claim(claim->claim, claim->facts);
+        continue;
+      }
+      auto& complete = std::get<CompleteCall>(call);
+      complete.status = Complete(complete.key, complete.token, complete.response);
+    }
+  }
   Status Release(const ScopedKey& key, const Token& token) override {
     return End(key, token, [&](Record&) { records_.erase(key.bytes()); });
   }
