@@ -10,6 +10,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/in_flight_table.h"
+#include "gateway/response_collector.h"
 #include "gateway/route.h"
 #include "store/store.h"
 
@@ -64,9 +65,11 @@ class Delivery final : public Waiter {
   std::optional<InFlightTable::Permit> guard_permit;  // taken before the key's, ends with it
   std::optional<InFlightTable::Permit> permit;
   std::optional<Claimed> claim;
-  bool force = false;                    // kRedeliver: also what is completed
-  std::string by;                        // kRedeliver: the operator's name
-  std::optional<Redelivery> redelivery;  // kRedeliver, once claimed
+  bool force = false;                          // kRedeliver: also what is completed
+  std::string by;                              // kRedeliver: the operator's name
+  std::optional<Redelivery> redelivery;        // kRedeliver, once claimed
+  std::optional<ResponseCollector> collector;  // once it is forwarded
+  std::optional<StoredResponse> outcome;       // to be written down
 };
 
 // Answers to requests that are not remembered are gathered up to here, so that a small one goes out in one piece.

@@ -1,4 +1,4 @@
-// The part of a request's life that holds a forwarding slot: claim, forward, store the outcome, answer.
+// What becomes of a request that has a forwarding slot: claim, forward, store the outcome, answer.
 
 #include <utility>
 
@@ -43,20 +43,46 @@ Verdict Judge(const Route& route, const http::ResponseHead& head) {
   return route.final_status.Contains(head.status) ? Verdict::kFinal : Verdict::kRelease;
 }
 
-void Gateway::Run(DeliveryPtr delivery) {
+void Gateway::WriteDown(std::vector<DeliveryPtr>* deliveries) {
+  std::vector<StoreCall> calls;
+  calls.reserve(deliveries->size());
+  for (const DeliveryPtr& delivery : *deliveries) {
+    if (delivery->outcome)
+      calls.emplace_back(CompleteCall{delivery->key, delivery->claim->token, *std::move(delivery->outcome)});
+    else
+      calls.emplace_back(ClaimCall{ClaimOf(*delivery), delivery->facts});
+  }
+  store_.CallTogether(&calls);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    DeliveryPtr& delivery = (*deliveries)[i];
+    if (auto* claim = std::get_if<ClaimCall>(&calls[i])) {
+      if (!TakeClaim(*delivery, std::move(claim->result))) delivery.reset();
+      continue;
+    }
+    auto& complete = std::get<CompleteCall>(calls[i]);
+    EndAnswered(*delivery, OutcomeStored(*delivery, complete.status, std::move(complete.response)));
+    delivery.reset();
+  }
+}
+
+Gateway::DeliveryPtr Gateway::Run(DeliveryPtr delivery) {
   switch (delivery->plan) {
     case Delivery::Plan::kIdentify:
-      return FindIdentity(std::move(delivery));
+      FindIdentity(std::move(delivery));
+      return nullptr;
     case Delivery::Plan::kPass:
     case Delivery::Plan::kUnkeyed:
-      return Pass(*delivery);
+      Pass(*delivery);
+      return nullptr;
     case Delivery::Plan::kShadow:
-      return ExecuteInShadow(*delivery);
+      ExecuteInShadow(*delivery);
+      return nullptr;
     case Delivery::Plan::kExecute:
     case Delivery::Plan::kRedeliver:
     case Delivery::Plan::kUnprotected:
-      return Execute(*delivery);
+      return Execute(*delivery) ? std::move(delivery) : nullptr;
   }
+  return nullptr;
 }
 
 void Gateway::Pass(Delivery& delivery) {
@@ -82,9 +108,8 @@ ForwardResult Gateway::ForwardPassed(Delivery& delivery, ResponseCollector& coll
   return result;
 }
 
-void Gateway::Execute(Delivery& delivery) {
-  if (delivery.plan == Delivery::Plan::kExecute && !ClaimKey(delivery)) return;
-  if (delivery.plan == Delivery::Plan::kRedeliver && !ClaimAgain(delivery)) return;
+bool Gateway::Execute(Delivery& delivery) {
+  if (delivery.plan == Delivery::Plan::kRedeliver && !ClaimAgain(delivery)) return false;
   const bool claimed = delivery.claim.has_value();
   const InboundRequest& request = delivery.request;
   const KeyedFields keyed{
@@ -92,12 +117,13 @@ void Gateway::Execute(Delivery& delivery) {
       .attempt = claimed ? delivery.claim->attempt : 1,
       .possible_duplicate = claimed ? delivery.claim->possible_duplicate : store_.Restored().has_value(),
       .redelivery = delivery.plan == Delivery::Plan::kRedeliver};
-  ResponseCollector collector({.request_method = request.head.method,
-                               .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
-                               .keep_bytes_max = delivery.route->max_stored_body,
-                               .keyed = true},
-                              *delivery.channel, memory_);
-  Settle(delivery, Forward(delivery, &keyed, collector), collector);
+  delivery.collector.emplace(
+      ResponseCollector::Plan{.request_method = request.head.method,
+                              .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
+                              .keep_bytes_max = delivery.route->max_stored_body,
+                              .keyed = true},
+      *delivery.channel, memory_);
+  return Settle(delivery, Forward(delivery, &keyed, *delivery.collector));
 }
 
 // `keyed` is null for requests that are not remembered.
@@ -132,12 +158,10 @@ ClaimRequest Gateway::ClaimOf(const Delivery& delivery) {
 }
 
 // False: the claim was not made, and the client has its answer.
-bool Gateway::ClaimKey(Delivery& delivery) {
-  const Route& route = *delivery.route;
-  Result<ClaimResult> result = store_.Claim(ClaimOf(delivery), delivery.facts);
+bool Gateway::TakeClaim(Delivery& delivery, Result<ClaimResult> result) {
   if (!result.ok()) {
     LogStoreError(delivery, result.status());
-    if (MayFailOpen(route, result.status())) return true;
+    if (MayFailOpen(*delivery.route, result.status())) return true;
     Refuse(delivery, ErrorCode::kStoreUnavailable, "The store cannot take a claim now; nothing was executed.");
     return false;
   }
@@ -155,11 +179,11 @@ bool Gateway::ClaimKey(Delivery& delivery) {
   return true;
 }
 
-void Gateway::Settle(Delivery& delivery, const ForwardResult& result, ResponseCollector& collector) {
+bool Gateway::Settle(Delivery& delivery, const ForwardResult& result) {
   Ending ending = Ending::kUnknown;
   switch (result.end) {
     case ForwardEnd::kAnswered:
-      return SettleAnswered(delivery, collector);
+      return SettleAnswered(delivery);
     case ForwardEnd::kNotSent:
       ending = StoreRelease(delivery, result.detail);
       break;
@@ -169,17 +193,28 @@ void Gateway::Settle(Delivery& delivery, const ForwardResult& result, ResponseCo
       ending = StoreUnknown(delivery, result.detail);
       break;
   }
-  AnswerForwardError(delivery, result, collector);
+  AnswerForwardError(delivery, result, *delivery.collector);
   EndPermit(delivery, ending);
+  return false;
 }
 
-void Gateway::SettleAnswered(Delivery& delivery, ResponseCollector& collector) {
+bool Gateway::SettleAnswered(Delivery& delivery) {
+  const ResponseCollector& collector = *delivery.collector;
   const Verdict verdict = Judge(*delivery.route, *collector.head());
   Ending ending = Ending::kForgot;
   switch (verdict) {
-    case Verdict::kFinal:
-      ending = StoreOutcome(delivery, collector);
+    case Verdict::kFinal: {
+      const ProviderRoute* const provider = delivery.route->provider.get();
+      const bool kept = !collector.flowing() && (provider == nullptr || provider->profile->replay_bodies);
+      StoredResponse response = ResponseToStore(*collector.head(), kept ? collector.body() : std::string(), kept);
+      // An answer that flows ends at the client's pace, and the thread that writes for all cannot wait for a client.
+      if (delivery.claim && !collector.flowing()) {
+        delivery.outcome = std::move(response);
+        return true;
+      }
+      ending = StoreOutcome(delivery, std::move(response));
       break;
+    }
     case Verdict::kUnknown:
       ending = StoreUnknown(delivery, "the application's status says so");
       break;
@@ -187,6 +222,12 @@ void Gateway::SettleAnswered(Delivery& delivery, ResponseCollector& collector) {
       ending = StoreRelease(delivery, "the application's answer is not final");
       break;
   }
+  EndAnswered(delivery, ending);
+  return false;
+}
+
+void Gateway::EndAnswered(Delivery& delivery, Ending ending) {
+  ResponseCollector& collector = *delivery.collector;
   Count(delivery, delivery.claim ? Outcome::kExecuted : Outcome::kUnprotected, collector.head()->status);
   // The client whose request it was comes before those who waited, unless it reads slowly.
   if (!collector.flowing()) collector.Finish();
@@ -194,13 +235,14 @@ void Gateway::SettleAnswered(Delivery& delivery, ResponseCollector& collector) {
   if (collector.flowing()) collector.Finish();
 }
 
-Ending Gateway::StoreOutcome(Delivery& delivery, const ResponseCollector& collector) {
+Ending Gateway::StoreOutcome(Delivery& delivery, StoredResponse response) {
   // Executed without a claim: there is nothing to replay, and those who waited must not execute it again.
   if (!delivery.claim) return Ending::kUnknown;
-  const ProviderRoute* const provider = delivery.route->provider.get();
-  const bool kept = !collector.flowing() && (provider == nullptr || provider->profile->replay_bodies);
-  StoredResponse response = ResponseToStore(*collector.head(), kept ? collector.body() : std::string(), kept);
   const Status status = store_.Complete(delivery.key, delivery.claim->token, response);
+  return OutcomeStored(delivery, status, std::move(response));
+}
+
+Ending Gateway::OutcomeStored(Delivery& delivery, const Status& status, StoredResponse response) {
   if (status.ok()) return Ending::kSettled;
   LogStoreError(delivery, status);
   // The client gets its answer all the same; until a later write succeeds nobody may execute the key again.

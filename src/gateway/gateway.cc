@@ -91,7 +91,10 @@ Gateway::Gateway(RouteTable routes, const GatewayLimits& limits, const GatewayPa
       housekeeper_(parts.store, parts.logger),
       table_(parts.clock),
       sidecar_({parts.store, table_, meter_, housekeeper_, parts.clock, parts.logger}),
-      pool_(limits.workers, limits.max_in_flight, [this](DeliveryPtr delivery) { Run(std::move(delivery)); }) {
+      pool_(limits.workers, limits.max_in_flight,
+            {.is_written_first = [](const Delivery& delivery) { return delivery.plan == Delivery::Plan::kExecute; },
+             .write = [this](std::vector<DeliveryPtr>* deliveries) { WriteDown(deliveries); },
+             .run = [this](DeliveryPtr delivery) { return Run(std::move(delivery)); }}) {
   SetRoutes(std::move(routes));
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/byte_budget.h"
 #include "base/clock.h"
@@ -116,15 +117,19 @@ class Gateway {
   void LookAgain(DeliveryPtr delivery);
   void AwaitLease(DeliveryPtr delivery, int64_t left_ms);
   void Enqueue(DeliveryPtr delivery);
-  void Run(DeliveryPtr delivery);
+  // Claims, and outcomes of those that ran. Takes out all that were not claimed now.
+  void WriteDown(std::vector<DeliveryPtr>* deliveries);
+  static ClaimRequest ClaimOf(const Delivery& delivery);
+  bool TakeClaim(Delivery& delivery, Result<ClaimResult> result);
+  DeliveryPtr Run(DeliveryPtr delivery);
   void Pass(Delivery& delivery);
-  void Execute(Delivery& delivery);
-  bool ClaimKey(Delivery& delivery);
+  // True: the outcome is to be written down, and the delivery settled with it.
+  bool Execute(Delivery& delivery);
   bool ClaimAgain(Delivery& delivery);
   ForwardResult ForwardPassed(Delivery& delivery, ResponseCollector& collector, Outcome outcome);
-  static ClaimRequest ClaimOf(const Delivery& delivery);
-  void Settle(Delivery& delivery, const ForwardResult& result, ResponseCollector& collector);
-  void SettleAnswered(Delivery& delivery, ResponseCollector& collector);
+  bool Settle(Delivery& delivery, const ForwardResult& result);
+  bool SettleAnswered(Delivery& delivery);
+  void EndAnswered(Delivery& delivery, Ending ending);
 
   // The same life in shadow mode.
   void PassInShadow(DeliveryPtr delivery, ShadowDecision decision, std::string_view reason = {});
@@ -148,7 +153,8 @@ class Gateway {
   Result<std::optional<Record>> Read(const ScopedKey& key);
   ForwardResult Forward(const Delivery& delivery, const KeyedFields* keyed, ResponseCollector& collector);
   // Write down how an execution ended; what they return is what those who wait have to know.
-  Ending StoreOutcome(Delivery& delivery, const ResponseCollector& collector);
+  Ending StoreOutcome(Delivery& delivery, StoredResponse response);
+  Ending OutcomeStored(Delivery& delivery, const Status& status, StoredResponse response);
   Ending StoreUnknown(Delivery& delivery, std::string_view reason);
   Ending StoreRelease(Delivery& delivery, std::string_view reason);
   Ending PutBack(Delivery& delivery, std::string_view reason);

@@ -7,22 +7,37 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace oncegate {
 
-// A fixed number of threads that take items of type T from a bounded queue, in order. Each thread is a forwarding slot:
-// an item that runs holds one. Thread-safe.
+// A fixed number of forwarding slots, each with a thread, before them a bounded queue, and one more thread that writes
+// things down for all of them: what waits for it is written together.
+//
+// An item begins, in order, when a slot is free. Some are written down first, holding their slot. Then a thread runs
+// the item, which may leave it to be written down once more, without a slot. Thread-safe.
 template <typename T>
 class WorkerPool {
  public:
   using Item = std::unique_ptr<T>;
+  static constexpr size_t kWrittenTogetherMax = 64;
 
-  // `run` is called on the pool's threads; it may block, and must not throw.
-  WorkerPool(size_t threads, size_t queue_items_max, std::function<void(Item)> run)
-      : queue_items_max_(queue_items_max), run_(std::move(run)) {
-    threads_.reserve(threads);
-    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  // What is done with items. None of it may throw.
+  struct Steps {
+    std::function<bool(const T&)> is_written_first;  // must be quick
+    // On the writing thread; may wait for the disk, but for nobody else. Takes out those with which nothing is left to
+    // do; the others run. REQUIRES, for items that ran: takes them out.
+    std::function<void(std::vector<Item>*)> write;
+    // On a slot's thread; may wait. What it gives back is written.
+    std::function<Item(Item)> run;
+  };
+
+  WorkerPool(size_t slots, size_t queue_items_max, Steps steps)
+      : slots_(slots), queue_items_max_(queue_items_max), steps_(std::move(steps)) {
+    threads_.reserve(slots + 1);
+    threads_.emplace_back([this] { Write(); });
+    for (size_t i = 0; i < slots; ++i) threads_.emplace_back([this] { Work(); });
   }
   ~WorkerPool() {
     Close();
@@ -33,28 +48,40 @@ class WorkerPool {
 
   // False, and `item` untouched, if the queue is full or the pool is closed.
   bool Submit(Item& item) {
+    Wakes wakes;
     {
       const std::lock_guard lock(mutex_);
-      if (closed_ || queue_.size() >= queue_items_max_) return false;
-      queue_.push_back(std::move(item));
+      if (closed_ || waiting_.size() >= queue_items_max_) return false;
+      waiting_.push_back(std::move(item));
+      Begin(&wakes);
     }
-    changed_.notify_one();
+    Wake(wakes);
     return true;
   }
 
-  // Takes no further items, and returns those that no thread has begun.
+  // Takes no further items, and returns those with which nothing was done yet.
   std::deque<Item> Close() {
     std::deque<Item> left;
     {
       const std::lock_guard lock(mutex_);
       closed_ = true;
-      left.swap(queue_);
+      left.swap(waiting_);
+      std::deque<Unwritten> ran;
+      for (Unwritten& unwritten : unwritten_) {
+        if (!unwritten.holds_slot) {
+          ran.push_back(std::move(unwritten));
+          continue;
+        }
+        left.push_back(std::move(unwritten.item));
+        --begun_;
+      }
+      unwritten_.swap(ran);
     }
-    changed_.notify_all();
+    Wake({.all = true});
     return left;
   }
 
-  // Waits for the items that run. REQUIRES: Close was called.
+  // Waits for the items that were begun. REQUIRES: Close was called.
   void Join() {
     for (std::thread& thread : threads_) {
       if (thread.joinable()) thread.join();
@@ -62,25 +89,114 @@ class WorkerPool {
   }
 
  private:
+  struct Unwritten {
+    Item item;
+    bool holds_slot;
+  };
+  // Who has something to do once the mutex is free.
+  struct Wakes {
+    bool writer = false;
+    size_t workers = 0;
+    bool all = false;
+  };
+
+  void Wake(const Wakes& wakes) {
+    if (wakes.all) {
+      work_.notify_all();
+      writing_.notify_all();
+      return;
+    }
+    if (wakes.writer) writing_.notify_one();
+    for (size_t i = 0; i < wakes.workers; ++i) work_.notify_one();
+  }
+
+  // -- These REQUIRE mutex_.
+  [[nodiscard]] bool Ended() const { return closed_ && begun_ == 0; }
+  void Begin(Wakes* wakes) {
+    while (!waiting_.empty() && begun_ < slots_) {
+      ++begun_;
+      Item item = std::move(waiting_.front());
+      waiting_.pop_front();
+      if (steps_.is_written_first(*item))
+        AddUnwritten({std::move(item), true}, wakes);
+      else
+        AddReady(std::move(item), wakes);
+    }
+    if (Ended()) wakes->all = true;
+  }
+  void AddUnwritten(Unwritten unwritten, Wakes* wakes) {
+    unwritten_.push_back(std::move(unwritten));
+    wakes->writer = true;
+  }
+  void AddReady(Item item, Wakes* wakes) {
+    ready_.push_back(std::move(item));
+    ++wakes->workers;
+  }
+
+  // -- What the threads do.
   void Work() {
     std::unique_lock lock(mutex_);
     for (;;) {
-      changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      Item item = std::move(queue_.front());
-      queue_.pop_front();
+      work_.wait(lock, [this] { return Ended() || !ready_.empty(); });
+      if (ready_.empty()) return;
+      Item item = std::move(ready_.front());
+      ready_.pop_front();
       lock.unlock();
-      run_(std::move(item));
+      item = steps_.run(std::move(item));
+      lock.lock();
+      Wakes wakes;
+      if (item) AddUnwritten({std::move(item), false}, &wakes);
+      --begun_;
+      Begin(&wakes);
+      lock.unlock();
+      Wake(wakes);
       lock.lock();
     }
   }
 
+  void Write() {
+    std::vector<Item> items;
+    std::vector<bool> holds_slot;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      writing_.wait(lock, [this] { return Ended() || !unwritten_.empty(); });
+      if (unwritten_.empty()) return;
+      items.clear();
+      holds_slot.clear();
+      while (!unwritten_.empty() && items.size() < kWrittenTogetherMax) {
+        items.push_back(std::move(unwritten_.front().item));
+        holds_slot.push_back(unwritten_.front().holds_slot);
+        unwritten_.pop_front();
+      }
+      lock.unlock();
+      steps_.write(&items);
+      lock.lock();
+      Wakes wakes;
+      for (size_t i = 0; i < items.size(); ++i) {
+        if (items[i])
+          AddReady(std::move(items[i]), &wakes);
+        else if (holds_slot[i])
+          --begun_;
+      }
+      Begin(&wakes);
+      lock.unlock();
+      Wake(wakes);
+      lock.lock();
+    }
+  }
+
+  const size_t slots_;
   const size_t queue_items_max_;
-  const std::function<void(Item)> run_;
+  const Steps steps_;
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Item> queue_;  // guarded by mutex_
-  bool closed_ = false;     // guarded by mutex_
+  std::condition_variable work_;
+  std::condition_variable writing_;
+  // Guarded by mutex_.
+  std::deque<Item> waiting_;         // for a slot
+  std::deque<Unwritten> unwritten_;  // at most one a slot, and those that ran: bounded by what its users have in flight
+  std::deque<Item> ready_;           // to run
+  size_t begun_ = 0;                 // slots that are taken
+  bool closed_ = false;
   std::vector<std::thread> threads_;
 };
 
