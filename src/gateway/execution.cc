@@ -247,15 +247,19 @@ Ending Gateway::OutcomeStored(Delivery& delivery, const Status& status, StoredRe
   LogStoreError(delivery, status);
   // The client gets its answer all the same; until a later write succeeds nobody may execute the key again.
   if (status.code() != StatusCode::kConflict)
-    housekeeper_.StoreLater({delivery.key, delivery.claim->token, std::move(response)});
+    housekeeper_.StoreLater(
+        {delivery.key, delivery.claim->token, UnstoredEnding::End::kCompleted, std::move(response)});
   return Ending::kUnknown;
 }
 
 Ending Gateway::StoreUnknown(Delivery& delivery, std::string_view reason) {
   if (!delivery.claim) return Ending::kUnknown;
   const Status status = store_.MarkUnknown(delivery.key, delivery.claim->token);
-  // If it cannot be written the record says in progress, without a permit: that is unknown as well.
-  if (!status.ok()) LogStoreError(delivery, status);
+  if (!status.ok() && status.code() != StatusCode::kConflict) {
+    LogStoreError(delivery, status);
+    // Until then the record says in progress, without a permit: nobody executes it, but it is listed as what it is not.
+    housekeeper_.StoreLater({delivery.key, delivery.claim->token, UnstoredEnding::End::kUnknown, {}});
+  }
   logger_.Log(
       LogLevel::kWarn, LogEvent::kUnknownHeld, "the outcome of an execution is unknown",
       {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, {"reason", reason}, delivery.TraceField()});
@@ -268,7 +272,7 @@ Ending Gateway::StoreRelease(Delivery& delivery, std::string_view reason) {
   const Status status = store_.Release(delivery.key, delivery.claim->token);
   if (!status.ok() && status.code() != StatusCode::kConflict) {
     LogStoreError(delivery, status);
-    housekeeper_.StoreLater({delivery.key, delivery.claim->token, std::nullopt});
+    housekeeper_.StoreLater({delivery.key, delivery.claim->token, UnstoredEnding::End::kReleased, {}});
   }
   logger_.Log(
       LogLevel::kInfo, LogEvent::kReleased, "the key is released: a retry will be executed",

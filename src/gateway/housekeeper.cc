@@ -10,8 +10,19 @@ namespace oncegate {
 namespace {
 
 size_t SizeOf(const UnstoredEnding& ending) {
-  return ending.key.bytes().size() +
-         (ending.response ? ending.response->head.size() + ending.response->body.size() : size_t{0});
+  return ending.key.bytes().size() + ending.response.head.size() + ending.response.body.size();
+}
+
+Status Write(Store& store, const UnstoredEnding& ending) {
+  switch (ending.end) {
+    case UnstoredEnding::End::kCompleted:
+      return store.Complete(ending.key, ending.token, ending.response);
+    case UnstoredEnding::End::kReleased:
+      return store.Release(ending.key, ending.token);
+    case UnstoredEnding::End::kUnknown:
+      return store.MarkUnknown(ending.key, ending.token);
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -116,8 +127,7 @@ void Housekeeper::RetryUnstored() {
   std::deque<UnstoredEnding> left;
   for (; !due.empty(); due.pop_front()) {
     UnstoredEnding& ending = due.front();
-    const Status status = ending.response ? store_.Complete(ending.key, ending.token, *ending.response)
-                                          : store_.Release(ending.key, ending.token);
+    const Status status = Write(store_, ending);
     // One that cannot be written must not keep the others; one whose record is damaged never can.
     if (!status.ok() && status.code() != StatusCode::kConflict && status.code() != StatusCode::kCorruption) {
       left.push_back(std::move(ending));

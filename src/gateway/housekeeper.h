@@ -17,11 +17,13 @@
 
 namespace oncegate {
 
-// How a claim ended that the store would not take at the time. No response: the claim is to be released.
+// How a claim ended that the store would not take at the time.
 struct UnstoredEnding {
+  enum class End : uint8_t { kCompleted, kReleased, kUnknown };
   ScopedKey key;
   Token token{};
-  std::optional<StoredResponse> response;
+  End end = End::kReleased;
+  StoredResponse response;  // kCompleted
 };
 
 // Does later, on a thread of its own, what need not or could not be done while a client waits: writes down endings that

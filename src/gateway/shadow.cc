@@ -159,7 +159,7 @@ Ending Gateway::RememberInShadow(Delivery& delivery, const ForwardResult& result
       StoredResponse response = ResponseToStore(*collector.head(), kept ? collector.TakeCopy() : std::string(), kept);
       status = store_.Complete(delivery.key, token, response);
       if (!status.ok() && status.code() != StatusCode::kConflict)
-        housekeeper_.StoreLater({delivery.key, token, std::move(response)});
+        housekeeper_.StoreLater({delivery.key, token, UnstoredEnding::End::kCompleted, std::move(response)});
     }
   }
   if (!status.ok()) {

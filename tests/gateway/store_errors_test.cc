@@ -108,6 +108,20 @@ TEST_F(GatewayTest, AnOutcomeThatCannotBeStoredIsAnsweredHeldAndStoredLater) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
+TEST_F(GatewayTest, AnUnknownOutcomeThatCannotBeWrittenIsWrittenLater) {
+  Start();
+  upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver&) {
+    store_.fail_endings = true;
+    return ForwardResult{ForwardEnd::kBroken, "the connection broke"};
+  });
+  EXPECT_EQ(Post("evt_1").Get().status, 502);
+  const auto state = [this] { return (*store_.Get(ScopedKey("default", "evt_1"), RecordParts::kAll))->state; };
+  EXPECT_EQ(state(), RecordState::kInProgress);
+  store_.fail_endings = false;
+  while (state() != RecordState::kUnknown) std::this_thread::yield();
+  EXPECT_EQ(upstream_.executions(), 1U);
+}
+
 TEST_F(GatewayTest, WhatIsUnstoredAtTheEndIsWrittenOnceMore) {
   Start();
   upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver& receiver) {
