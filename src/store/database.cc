@@ -288,8 +288,9 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.write_buffer_manager = write_buffers_;
-  // Small families are seldom flushed and would keep old logs alive; at this size they are.
-  options.max_total_wal_size = static_cast<uint64_t>(std::max<int64_t>(2 * memtable_bytes_, 32LL << 20));
+  // Small families are seldom flushed and would keep old logs alive; at this size they are. It also bounds what a start
+  // after a crash has to read.
+  options.max_total_wal_size = static_cast<uint64_t>(std::max<int64_t>(memtable_bytes_, 32LL << 20));
   options.max_background_jobs = 2;
   options.max_open_files = 512;  // leaves descriptors for connections under the usual limit of 1024
   options.bytes_per_sync = 1 << 20;
