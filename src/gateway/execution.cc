@@ -117,12 +117,11 @@ bool Gateway::Execute(Delivery& delivery) {
       .attempt = claimed ? delivery.claim->attempt : 1,
       .possible_duplicate = claimed ? delivery.claim->possible_duplicate : store_.Restored().has_value(),
       .redelivery = delivery.plan == Delivery::Plan::kRedeliver};
-  delivery.collector.emplace(
-      ResponseCollector::Plan{.request_method = request.head.method,
-                              .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
-                              .keep_bytes_max = delivery.route->max_stored_body,
-                              .keyed = true},
-      *delivery.channel, memory_);
+  delivery.collector.emplace(ResponseCollector::Plan{.request_method = request.head.method,
+                                                     .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
+                                                     .keep_bytes_max = delivery.route->max_stored_body,
+                                                     .keyed = true},
+                             *delivery.channel, memory_);
   return Settle(delivery, Forward(delivery, &keyed, *delivery.collector));
 }
 

@@ -49,7 +49,7 @@ bool ResponseCollector::OnBody(std::string_view data) {
 }
 
 // A keyed answer is kept even when memory is short: it was executed, and its retries need all of it. It is bounded by
-// --workers times --max-stored-body.
+// --workers times --max-stored-body, and what waits to be written by WorkerPool::kRanASlotMax times that.
 bool ResponseCollector::Reserve(int64_t bytes) {
   if (!plan_.keyed) return memory_.GrowTo(bytes);
   memory_.ForceTo(bytes);

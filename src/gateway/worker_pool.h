@@ -22,6 +22,8 @@ class WorkerPool {
  public:
   using Item = std::unique_ptr<T>;
   static constexpr size_t kWrittenTogetherMax = 64;
+  // Nothing begins while so many for each slot ran and are unwritten: they hold what they ran for in memory.
+  static constexpr size_t kRanASlotMax = 2;
 
   // What is done with items. None of it may throw.
   struct Steps {
@@ -113,7 +115,7 @@ class WorkerPool {
   // -- These REQUIRE mutex_.
   [[nodiscard]] bool Ended() const { return closed_ && begun_ == 0; }
   void Begin(Wakes* wakes) {
-    while (!waiting_.empty() && begun_ < slots_) {
+    while (!waiting_.empty() && begun_ < slots_ && ran_ < slots_ * kRanASlotMax) {
       ++begun_;
       Item item = std::move(waiting_.front());
       waiting_.pop_front();
@@ -145,7 +147,10 @@ class WorkerPool {
       item = steps_.run(std::move(item));
       lock.lock();
       Wakes wakes;
-      if (item) AddUnwritten({std::move(item), false}, &wakes);
+      if (item) {
+        ++ran_;
+        AddUnwritten({std::move(item), false}, &wakes);
+      }
       --begun_;
       Begin(&wakes);
       lock.unlock();
@@ -177,6 +182,7 @@ class WorkerPool {
           AddReady(std::move(items[i]), &wakes);
         else if (holds_slot[i])
           --begun_;
+        if (!holds_slot[i]) --ran_;
       }
       Begin(&wakes);
       lock.unlock();
@@ -193,9 +199,10 @@ class WorkerPool {
   std::condition_variable writing_;
   // Guarded by mutex_.
   std::deque<Item> waiting_;         // for a slot
-  std::deque<Unwritten> unwritten_;  // at most one a slot, and those that ran: bounded by what its users have in flight
+  std::deque<Unwritten> unwritten_;  // at most one a slot, and those that ran
   std::deque<Item> ready_;           // to run
   size_t begun_ = 0;                 // slots that are taken
+  size_t ran_ = 0;                   // items that ran and are not written
   bool closed_ = false;
   std::vector<std::thread> threads_;
 };

@@ -1,3 +1,10 @@
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
 #include "tests/gateway/gateway_fixture.h"
 
 namespace oncegate {
@@ -85,6 +92,104 @@ TEST_F(GatewayTest, AnOperatorsReleaseAndARunningDeliveryExcludeEachOther) {
   while (gateway_->IsExecuting(key)) std::this_thread::yield();
   EXPECT_TRUE(*gateway_->Forget(key, false));
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
+}
+
+// A disk that stalls where the test wants it to.
+class StalledStoreTest : public GatewayTest {
+ protected:
+  StalledStoreTest() {
+    store_.on_call_together = [this](const std::vector<StoreCall>& calls) {
+      std::unique_lock lock(mutex_);
+      begun_.push_back(calls.size());
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return begun_.size() <= let_through_; });
+    };
+  }
+  ~StalledStoreTest() override {
+    LetThrough(SIZE_MAX);
+    gateway_->ShutDown();
+  }
+
+  void LetThrough(size_t writes) {
+    const std::lock_guard lock(mutex_);
+    let_through_ = writes;
+    changed_.notify_all();
+  }
+  size_t AwaitWrites(size_t writes) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return begun_.size() >= writes; });
+    return begun_[writes - 1];
+  }
+  static bool Answered(const Call& call) {
+    return call.answer.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by mutex_.
+  std::vector<size_t> begun_;  // of how many calls each write was
+  size_t let_through_ = 0;
+};
+
+TEST_F(StalledStoreTest, NothingIsSentBeforeTheClaimIsWrittenNorAnsweredBeforeTheOutcomeIs) {
+  Start();
+  Call call = Post("evt_1");
+  EXPECT_EQ(AwaitWrites(1), 1U);
+  EXPECT_EQ(upstream_.executions(), 0U);
+  LetThrough(1);
+  EXPECT_EQ(AwaitWrites(2), 1U);
+  EXPECT_EQ(upstream_.executions(), 1U);
+  EXPECT_FALSE(Answered(call));
+  EXPECT_TRUE(gateway_->IsExecuting(ScopedKey("default", "evt_1")));
+  LetThrough(2);
+  EXPECT_EQ(Verdict(call.Get()), "200 executed");
+}
+
+TEST_F(StalledStoreTest, AWriteForManyThatFailsIsToldToEachAndNothingIsSent) {
+  Start();
+  std::vector<Call> calls;
+  calls.push_back(Post("evt_0"));
+  AwaitWrites(1);
+  for (int i = 1; i < 4; ++i) calls.push_back(Post("evt_" + std::to_string(i)));
+  calls.push_back(Post("evt_1"));  // waits for the one before
+  store_.fail_claims = true;
+  LetThrough(SIZE_MAX);
+  for (size_t i = 0; i < calls.size(); ++i) EXPECT_EQ(Verdict(calls[i].Get()), "503 store-unavailable") << i;
+  EXPECT_EQ(AwaitWrites(2), 3U);
+  EXPECT_EQ(upstream_.executions(), 0U);
+  store_.fail_claims = false;
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Verdict(Post("evt_" + std::to_string(i)).Get()), "200 executed") << i;
+}
+
+TEST_F(StalledStoreTest, WhatTheStalledDiskHasNoRoomForIsRefusedAndReplaysGoOn) {
+  LetThrough(2);
+  Start({}, {.max_in_flight = 6, .workers = 2});
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
+  while (gateway_->in_flight() != 0) std::this_thread::yield();
+  std::vector<Call> calls;
+  for (int i = 0; i < 6; ++i) calls.push_back(Post("evt_" + std::to_string(i)));
+  EXPECT_EQ(Verdict(Post("one-more").Get()), "503 overloaded");
+  EXPECT_EQ(Verdict(Post("known").Get()), "200 replayed");
+  EXPECT_EQ(upstream_.executions(), 1U);
+  LetThrough(SIZE_MAX);
+  for (size_t i = 0; i < calls.size(); ++i) EXPECT_EQ(Verdict(calls[i].Get()), "200 executed") << i;
+}
+
+TEST_F(StalledStoreTest, ShuttingDownSettlesWhatIsBeingWrittenAndRefusesTheRest) {
+  Start({}, {.max_in_flight = 100, .workers = 3});
+  LetThrough(1);
+  Call answered = Post("answered");
+  AwaitWrites(2);  // its outcome
+  std::vector<Call> calls;
+  for (int i = 0; i < 6; ++i) calls.push_back(Post("evt_" + std::to_string(i)));
+  std::thread shut_down([this] { gateway_->ShutDown(); });
+  for (size_t i = 0; i < calls.size(); ++i) EXPECT_EQ(Verdict(calls[i].Get()), "503 draining") << i;
+  EXPECT_FALSE(Answered(answered));
+  LetThrough(SIZE_MAX);
+  shut_down.join();
+  EXPECT_EQ(Verdict(answered.Get()), "200 executed");
+  EXPECT_EQ(upstream_.executions(), 1U);
+  EXPECT_EQ(store_.claims, 1);
 }
 
 TEST_F(GatewayTest, AnOutcomeThatCannotBeStoredIsAnsweredHeldAndStoredLater) {

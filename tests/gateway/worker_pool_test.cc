@@ -7,6 +7,7 @@
 #include <mutex>
 #include <numeric>
 #include <set>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace {
 struct Item {
   int number = 0;
   bool written_first = false;
+  bool written_after = false;  // as well, and always if it was written first
   bool ran = false;
 };
 
@@ -67,8 +69,10 @@ class WorkerPoolTest : public ::testing::Test {
     changed_.notify_all();
     changed_.wait(lock, [this] { return !hold_runs_; });
     --running_;
+    ++runs_;
+    changed_.notify_all();
     item->ran = true;
-    if (item->written_first) return item;
+    if (item->written_first || item->written_after) return item;
     ended_.insert(item->number);
     changed_.notify_all();
     return nullptr;
@@ -80,6 +84,7 @@ class WorkerPoolTest : public ::testing::Test {
   bool hold_writes_ = false;
   bool hold_runs_ = false;
   size_t running_ = 0;
+  size_t runs_ = 0;             // that are over
   std::vector<size_t> writes_;  // how many items each was of
   std::set<int> refused_;
   std::set<int> ended_;
@@ -139,6 +144,62 @@ TEST_F(WorkerPoolTest, ClosingReturnsWhatWasNotBegunAndEndsTheRest) {
   Set([this] { hold_writes_ = false; });
   pool_->Join();
   EXPECT_EQ(ended_, std::set<int>{0});
+}
+
+TEST_F(WorkerPoolTest, WhatRanBeforeTheClosingIsStillWritten) {
+  Start(2, 10);
+  Set([this] { hold_runs_ = true; });
+  ASSERT_TRUE(Submit(0));
+  Await([this] { return running_ == 1; });
+  Set([this] { hold_writes_ = true; });
+  ASSERT_TRUE(Submit(1));  // keeps the writer busy
+  Await([this] { return writes_.size() == 2; });
+  Set([this] { hold_runs_ = false; });
+  Await([this] { return running_ == 0; });
+  EXPECT_TRUE(pool_->Close().empty());
+  Set([this] { hold_writes_ = false; });
+  pool_->Join();
+  EXPECT_EQ(ended_, (std::set<int>{0, 1}));
+}
+
+// A disk that stalls must not gather outcomes without a bound, each with a body.
+TEST_F(WorkerPoolTest, NothingBeginsWhileTooMuchThatRanIsUnwritten) {
+  constexpr size_t kSlots = 2;
+  constexpr size_t kItems = 20;
+  hold_writes_ = true;
+  Start(kSlots, kItems);
+  ASSERT_TRUE(Submit(0));
+  Await([this] { return writes_.size() == 1; });
+  // These need no writing before they run, only after it.
+  for (size_t i = 1; i < kItems; ++i) {
+    auto item = std::make_unique<Item>(Item{.number = static_cast<int>(i), .written_after = true});
+    ASSERT_TRUE(pool_->Submit(item)) << i;
+  }
+  Await([this] { return runs_ >= kSlots * Pool::kRanASlotMax; });
+  constexpr size_t kRunsMax = kSlots * (Pool::kRanASlotMax + 1) - 1;  // the last of them begin when one is missing
+  const auto runs = [this] {
+    const std::lock_guard lock(mutex_);
+    return runs_;
+  };
+  for (int i = 0; i < 10'000 && runs() <= kRunsMax; ++i) std::this_thread::yield();
+  EXPECT_LE(runs(), kRunsMax);
+  std::set<int> left;
+  for (const Pool::Item& item : pool_->Close()) left.insert(item->number);
+  Set([this] { hold_writes_ = false; });
+  pool_->Join();
+  EXPECT_EQ(ended_.size() + left.size(), kItems);
+}
+
+TEST_F(WorkerPoolTest, WhatWaitsForOutcomesBeginsOnceTheyAreWritten) {
+  hold_writes_ = true;
+  Start(1, 20);
+  for (int i = 0; i < 20; ++i) {
+    auto item = std::make_unique<Item>(Item{.number = i, .written_after = true});
+    ASSERT_TRUE(pool_->Submit(item)) << i;
+  }
+  Await([this] { return runs_ >= Pool::kRanASlotMax; });
+  Set([this] { hold_writes_ = false; });
+  Await([this] { return ended_.size() == 20; });
 }
 
 TEST_F(WorkerPoolTest, TheQueueIsBounded) {

@@ -160,7 +160,47 @@ TEST_F(DoubtedClaimTest, AClaimThatFailedIsTakenBackAlthoughItIsOnDisk) {
   ExpectSound();
 }
 
-// Behind a second attempt there is a first, which may have taken effect.
+// One write for many: when it fails it fails for each, and nothing of it is believed, though its bytes are in the log.
+TEST_F(DoubtedClaimTest, AWriteForManyThatFailedFailsEachAndIsTakenBack) {
+  const Claimed open = MustClaim(ClaimOf("open"));
+  const Claimed unclear = MustClaim(ClaimOf("unclear"));
+  ASSERT_TRUE(store_->MarkUnknown(Key("unclear"), unclear.token).ok());
+  ClaimAndCompleteMany(5);
+  const std::string known = *completed_.begin();
+  const std::vector<std::string> fresh = {"a", "b", "c"};
+  std::vector<StoreCall> calls;
+  for (const std::string& key : fresh) calls.emplace_back(ClaimCall{ClaimOf(key), Facts()});
+  calls.emplace_back(ClaimCall{ClaimOf("unclear"), ReleaseFacts()});
+  calls.emplace_back(CompleteCall{Key("open"), open.token, Answer("open")});
+  calls.emplace_back(ClaimCall{ClaimOf(known), Facts()});  // has nothing to write
+  calls.emplace_back(ClaimCall{ClaimOf("a"), Facts()});    // waits for the first
+  disk_.Break(Operation::kSync, ".log", FaultyDisk::InputOutputError());
+  store_->CallTogether(&calls);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const auto* claim = std::get_if<ClaimCall>(&calls[i]);
+    const Status& status = claim != nullptr ? claim->result.status() : std::get<CompleteCall>(calls[i]).status;
+    if (i != 5) {
+      EXPECT_EQ(status.code(), StatusCode::kUnavailable) << i << status.message();
+    }
+  }
+  const Result<ClaimResult>& replay = std::get<ClaimCall>(calls[5]).result;
+  ASSERT_TRUE(replay.ok()) << replay.status().message();
+  EXPECT_EQ(std::get<Refused>(*replay).decision, Decision(Replay{}));
+  EXPECT_EQ(std::get<CompleteCall>(calls[4]).response, Answer("open")) << "it is to be stored later";
+  ASSERT_TRUE(Get("open"));
+  EXPECT_NE(Get("open")->state, RecordState::kCompleted);
+  ExpectReplays();
+
+  disk_.Heal();
+  clock_.Advance(1000);
+  EXPECT_TRUE(WorksAgain());
+  for (const std::string& key : fresh) EXPECT_EQ(MustClaim(ClaimOf(key)).attempt, 1U) << key;
+  EXPECT_EQ(MustRefuse(ClaimOf("unclear")).decision, Decision(OutcomeUnknown{}));
+  MustComplete("open", open, Answer("open"));
+  completed_.insert("open");
+  ExpectSound();
+}
+
 // Under --on-store-error forward the application may have been asked all the same.
 TEST_F(DoubtedClaimTest, AClaimThatMayBeActedOnIsNotTakenBack) {
   ClaimAndCompleteMany(5);
@@ -174,6 +214,7 @@ TEST_F(DoubtedClaimTest, AClaimThatMayBeActedOnIsNotTakenBack) {
   EXPECT_EQ(MustRefuse(ClaimOf("x")).decision, Decision(OutcomeUnknown{}));
 }
 
+// Behind a second attempt there is a first, which may have taken effect.
 TEST_F(DoubtedClaimTest, ASecondAttemptThatFailedIsNotTakenBack) {
   const Claimed first = MustClaim(ClaimOf("x"));
   ASSERT_TRUE(store_->MarkUnknown(Key("x"), first.token).ok());
@@ -255,6 +296,29 @@ TEST_F(SlowDiskTest, ACleanupWaitsForTheWritersThatAreUnderWay) {
   const Result<CleanupReport> report = cleanup.get();
   ASSERT_TRUE(report.ok()) << report.status().message();
   EXPECT_EQ(report->removed, 1U);
+}
+
+// What hangs with locks in hand must end when the disk goes on, whatever else was asked of it meanwhile.
+TEST_F(SlowDiskTest, CallsTogetherThatHangHoldUpNobodyWhoReadsAndEnd) {
+  ClaimAndCompleteMany(10);
+  disk_.BlockSyncs(".log");
+  const auto claim_some = [this](const std::string& prefix, int count) {
+    std::vector<StoreCall> calls;
+    for (int i = 0; i < count; ++i) calls.emplace_back(ClaimCall{ClaimOf(prefix + std::to_string(i)), Facts()});
+    store_->CallTogether(&calls);
+    for (const StoreCall& call : calls) EXPECT_TRUE(std::get<ClaimCall>(call).result.ok()) << prefix;
+  };
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] { claim_some("a", 200); });
+  disk_.WaitUntilBlocked(1);
+  threads.emplace_back([&] { claim_some("b", 200); });
+  threads.emplace_back([this] { EXPECT_TRUE(store_->Claim(ClaimOf("a7"), Facts()).ok()); });
+  threads.emplace_back([this] { EXPECT_TRUE(store_->Cleanup().ok()); });
+  ExpectReplays();
+  EXPECT_TRUE(store_->List({}, "", 10).ok());
+  disk_.Unblock();
+  for (std::thread& thread : threads) thread.join();
+  ExpectSound();
 }
 
 class FreeSpaceTest : public DiskFixture {};

@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "faulty_disk.h"
 #include "store_fixture.h"
@@ -49,6 +52,8 @@ struct Image {
 
 class PowerLossTest : public StoreFixture {
  protected:
+  static constexpr int kKeys = 30;
+
   PowerLossTest() : disk_(root_ + "/scratch") {
     store_.reset();
     options_.durability = Durability::kSync;
@@ -115,6 +120,41 @@ class PowerLossTest : public StoreFixture {
     }
     ledger_[key] = entry;
   }
+  // Claims some keys that nobody has, and completes some that are claimed, with one write: after a power cut all of it
+  // is there or nothing.
+  void ManyTogether() {
+    std::vector<StoreCall> calls;
+    std::set<std::string> keys;
+    for (size_t count = 2 + random_() % 8; keys.size() < count;) {
+      const std::string key = "k" + std::to_string(random_() % kKeys);
+      if (!keys.insert(key).second) continue;
+      const auto known = ledger_.find(key);
+      if (known == ledger_.end() || known->second.expires_at_ms <= store_->NowMs()) {
+        Entry& entry = ledger_[key] = {};
+        entry.ttl_ms = kDayMs;
+        entry.request = Body(key, random_() % 4 == 0 ? 9000 : 100, 1);
+        ClaimRequest claim = ClaimOf(key);
+        claim.request = StoredRequest{"POST", "/", "", entry.request, true};
+        calls.emplace_back(ClaimCall{claim, Facts()});
+      } else if (known->second.state != RecordState::kCompleted) {
+        known->second.response = Body(key, random_() % 4 == 0 ? 30'000 : 200, 2);
+        calls.emplace_back(CompleteCall{Key(key), known->second.token, Answer(known->second.response)});
+      }
+    }
+    store_->CallTogether(&calls);
+    for (const StoreCall& call : calls) {
+      if (const auto* claim = std::get_if<ClaimCall>(&call)) {
+        ASSERT_TRUE(claim->result.ok()) << claim->result.status().message();
+        ledger_[std::string(claim->claim.key.key())].token = std::get<Claimed>(*claim->result).token;
+        continue;
+      }
+      const auto& complete = std::get<CompleteCall>(call);
+      EXPECT_TRUE(complete.status.ok()) << complete.status.message();
+      Entry& entry = ledger_[std::string(complete.key.key())];
+      entry.state = RecordState::kCompleted;
+      entry.expires_at_ms = store_->NowMs() + entry.ttl_ms;
+    }
+  }
   void CompleteKey(const std::string& key) {
     Entry& entry = ledger_[key];
     entry.response = Body(key, random_() % 4 == 0 ? 30'000 : 200, 2);
@@ -144,7 +184,7 @@ class PowerLossTest : public StoreFixture {
   }
 
   void OneOfMany() {
-    const std::string key = "k" + std::to_string(random_() % 30);
+    const std::string key = "k" + std::to_string(random_() % kKeys);
     const auto known = ledger_.find(key);
     if (known == ledger_.end() || known->second.expires_at_ms <= store_->NowMs()) return Step([&] { ClaimKey(key); });
     const RecordState state = known->second.state;
@@ -168,6 +208,7 @@ class PowerLossTest : public StoreFixture {
     Step([this] { Open(); });
     for (int i = 1; i <= steps; ++i) {
       OneOfMany();
+      if (i % 5 == 0) Step([this] { ManyTogether(); });
       if (i % 10 == 0) clock_.Advance(3000);
       if (i % 67 == 0) Step([this] { EXPECT_TRUE(store_->Cleanup().ok()); });
       if (i % 97 == 0) Step([this] { Reopen(); });
@@ -223,7 +264,7 @@ class PowerLossTest : public StoreFixture {
 
   Ledger ReadLedger(std::vector<std::string>* wrong) {
     Ledger ledger;
-    for (int i = 0; i < 30; ++i) {
+    for (int i = 0; i < kKeys; ++i) {
       const std::string key = "k" + std::to_string(i);
       Result<std::optional<Record>> record = store_->Get(Key(key), RecordParts::kAll);
       if (!record.ok()) wrong->push_back(key + ": " + record.status().message());
@@ -306,6 +347,19 @@ TEST_F(PowerLossTest, ADiskThatLiesAboutSyncsIsFoundOut) {
   disk_.OnSync({});
   const std::vector<std::string> wrong = WrongWithAll(/*tail_may_be_lost=*/false);
   EXPECT_THAT(wrong, Contains(HasSubstr("is lost")));
+}
+
+TEST_F(PowerLossTest, WhatIsWrittenTogetherIsThereTogether) {
+  CutAtEverySync();
+  Step([this] { Open(); });
+  for (int i = 0; i < 5; ++i) {
+    Step([this] { ManyTogether(); });
+    if (i % 3 == 0) clock_.Advance(kDayMs);  // makes room for claims
+  }
+  store_.reset();
+  disk_.OnSync({});
+  EXPECT_GT(cuts_, 5U);
+  EXPECT_THAT(WrongWithAll(/*tail_may_be_lost=*/false), IsEmpty());
 }
 
 // Found here: of two logs the older was torn and the younger not, so that a record parted from its index.

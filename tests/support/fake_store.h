@@ -26,8 +26,9 @@ class FakeStore final : public Store {
   std::atomic<bool> fail_claims{false};
   std::atomic<bool> fail_endings{false};
   std::atomic<int> claims{0};
-  std::optional<RestoredState> restored;  // set before the first claim
-  std::function<void()> on_complete;      // called before an outcome is stored
+  std::optional<RestoredState> restored;                                // set before the first claim
+  std::function<void()> on_complete;                                    // called before an outcome is stored
+  std::function<void(const std::vector<StoreCall>&)> on_call_together;  // called before any of it is done
 
   [[nodiscard]] int64_t NowMs() const override { return clock_.WallMs(); }
 
@@ -99,6 +100,7 @@ class FakeStore final : public Store {
     });
   }
   void CallTogether(std::vector<StoreCall>* calls) override {
+    if (on_call_together) on_call_together(*calls);
     for (StoreCall& call : *calls) {
       if (auto* claim = std::get_if<ClaimCall>(&call)) {
         claim->result = Claim(claim->claim, claim->facts);
