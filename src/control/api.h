@@ -44,6 +44,7 @@ struct ApiRequest {
   bool read_only = false;  // it sees no bodies
   std::string_view if_none_match;
   std::string_view client_ip;
+  std::string_view trace;             // the id of the trace that it is part of; empty: of none
   std::function<bool()> client_gone;  // whether nobody will read the answer; may be empty
 };
 

@@ -19,6 +19,7 @@ struct ControlApi::Call {
   bool read_only = false;
   std::string_view if_none_match;
   std::string_view client_ip;
+  std::string_view trace;
   const std::function<bool()>& client_gone;
 
   [[nodiscard]] const std::string& scope() const { return target.segments[2]; }

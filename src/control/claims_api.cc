@@ -184,7 +184,7 @@ ApiAnswer ControlApi::Claim(const Call& call) {
     return Later(ErrorCode::kDraining, "This server takes no claims now.", 5);
 
   const Result<ClaimResult> result =
-      parts_.gateway->sidecar().Claim(wish.claim, wish.facts, wish.wait_ms, call.client_gone);
+      parts_.gateway->sidecar().Claim(wish.claim, wish.facts, wish.wait_ms, call.client_gone, call.trace);
   if (!result.ok()) return StoreProblem(result.status());
   if (const auto* refused = std::get_if<Refused>(&*result)) return RefusedAnswer(*refused);
   const auto& claimed = std::get<Claimed>(*result);
@@ -249,7 +249,7 @@ ApiAnswer ControlApi::ReleaseClaim(const Call& call) {
   if (!ReadToken(call, &token, &problem)) return problem;
   const Status read = call.body.empty() ? OkStatus() : ReadMembers(call.body, kNoObject, {});
   if (!read.ok()) return Problem(ErrorCode::kBadRequest, read.message());
-  const Status status = parts_.gateway->sidecar().Release(token);
+  const Status status = parts_.gateway->sidecar().Release(token, call.trace);
   return status.ok() ? NoContent() : ClaimProblem(status);
 }
 

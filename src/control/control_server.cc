@@ -8,6 +8,7 @@
 
 #include "control/event_stream.h"
 #include "control/listener.h"
+#include "gateway/trace.h"
 #include "http/head.h"
 #include "http/writer.h"
 
@@ -196,6 +197,7 @@ class ControlServer::Impl final : public Responder {
                         .read_only = verdict.read_only,
                         .if_none_match = request.head.fields.Find("If-None-Match").value_or(""),
                         .client_ip = request.client_ip,
+                        .trace = TraceIdOf(request.head.fields),
                         .client_gone = request.client_gone});
   }
 

@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "gateway/trace.h"
+
 namespace oncegate {
 namespace {
 
@@ -102,11 +104,11 @@ class Sidecar::Wait {
 };
 
 Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, const RequestFacts& facts, int64_t wait_ms,
-                                   const std::function<bool()>& client_gone) {
+                                   const std::function<bool()>& client_gone, std::string_view trace) {
   const int64_t started_us = parts_.clock.SteadyUs();
   Result<ClaimResult> result = ClaimOrWait(claim, facts, wait_ms, client_gone);
   Count(claim, result, parts_.clock.SteadyUs() - started_us);
-  if (result.ok()) Log(claim, *result);
+  if (result.ok()) Log(claim, *result, trace);
   return result;
 }
 
@@ -195,13 +197,14 @@ Status Sidecar::Complete(const Token& token, StoredResponse response) {
   return OkStatus();
 }
 
-Status Sidecar::Release(const Token& token) {
+Status Sidecar::Release(const Token& token, std::string_view trace) {
   const Result<ScopedKey> key = KeyOf(token);
   if (!key.ok()) return key.status();
   if (Status status = parts_.store.Release(*key, token); !status.ok()) return status;
   parts_.table.Notify(*key, Ending::kForgot);
-  parts_.logger.Log(LogLevel::kInfo, LogEvent::kReleased, "the key is released: a retry will be executed",
-                    {{"scope", key->scope()}, {"key", key->key()}, {"reason", "the sidecar's client says so"}});
+  parts_.logger.Log(
+      LogLevel::kInfo, LogEvent::kReleased, "the key is released: a retry will be executed",
+      {{"scope", key->scope()}, {"key", key->key()}, {"reason", "the sidecar's client says so"}, TraceField(trace)});
   return OkStatus();
 }
 
@@ -231,17 +234,19 @@ void Sidecar::Count(const ClaimRequest& claim, const Result<ClaimResult>& result
                       .by_claim = true});
 }
 
-void Sidecar::Log(const ClaimRequest& claim, const ClaimResult& result) {
+void Sidecar::Log(const ClaimRequest& claim, const ClaimResult& result, std::string_view trace) {
   const ScopedKey& key = claim.key;
   if (const auto* claimed = std::get_if<Claimed>(&result)) {
     if (claimed->repeated) return;
-    parts_.logger.Log(
-        LogLevel::kInfo, LogEvent::kKeyNew, "idempotency key is new",
-        {{"scope", key.scope()}, {"key", key.key()}, {"attempt", static_cast<int64_t>(claimed->attempt)}});
+    parts_.logger.Log(LogLevel::kInfo, LogEvent::kKeyNew, "idempotency key is new",
+                      {{"scope", key.scope()},
+                       {"key", key.key()},
+                       {"attempt", static_cast<int64_t>(claimed->attempt)},
+                       TraceField(trace)});
   } else if (std::holds_alternative<Replay>(std::get<Refused>(result).decision)) {
     parts_.housekeeper.CountReplay(key);
     parts_.logger.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
-                      {{"scope", key.scope()}, {"key", key.key()}});
+                      {{"scope", key.scope()}, {"key", key.key()}, TraceField(trace)});
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -42,13 +43,14 @@ class Sidecar {
 
   // Claims the key for its owner's lease, or says why not; for up to `wait_ms` it waits for whoever has the key, unless
   // `client_gone` says that nobody waits for the answer any more: such a claim is not made after a wait. REQUIRES:
-  // claim.owner is kSidecar. Errors as of Store::Claim; Unavailable also when the process goes down.
+  // claim.owner is kSidecar. `trace` is for the log (gateway/trace.h). Errors as of Store::Claim; Unavailable also when
+  // the process goes down.
   Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts, int64_t wait_ms,
-                            const std::function<bool()>& client_gone = {});
+                            const std::function<bool()>& client_gone = {}, std::string_view trace = {});
 
   // Conflict: no key is held by this token.
   Status Complete(const Token& token, StoredResponse response);
-  Status Release(const Token& token);
+  Status Release(const Token& token, std::string_view trace = {});
   Result<int64_t> Renew(const Token& token, int64_t lease_ms);
 
  private:
@@ -63,7 +65,7 @@ class Sidecar {
                                   const std::function<bool()>& client_gone);
   Result<ScopedKey> KeyOf(const Token& token);
   void Count(const ClaimRequest& claim, const Result<ClaimResult>& result, int64_t duration_us);
-  void Log(const ClaimRequest& claim, const ClaimResult& result);
+  void Log(const ClaimRequest& claim, const ClaimResult& result, std::string_view trace);
 
   const SidecarParts parts_;
   std::atomic<size_t> waiting_{0};
