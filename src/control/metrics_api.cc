@@ -38,7 +38,6 @@ void WriteRequests(const RequestMeter& meter, MetricsWriter* metrics) {
                   "Requests that were refused for their signature, by provider and reason.");
   for (const auto& [key, count] : meter.SignatureFailures())
     metrics->Sample({{"provider", key.first}, {"reason", SignatureReasonName(key.second)}}, count);
-  metrics->Counter("oncegate_store_errors_total", "Calls of the store that failed.", meter.store_errors());
 }
 
 // By scope of the route, which the configuration bounds.
@@ -120,9 +119,12 @@ ApiAnswer ControlApi::Metrics(const Call&) {
   } else {
     (void)StoreProblem(stats.status());
   }
-  WriteCleanups(parts_.store.Cleanups(), &metrics);
+  const CleanupTotals cleanups = parts_.store.Cleanups();
+  WriteCleanups(cleanups, &metrics);
   if (parts_.gateway != nullptr) {
     WriteRequests(parts_.gateway->meter(), &metrics);
+    metrics.Counter("oncegate_store_errors_total", "Calls of the store that failed, its own cleanups included.",
+                    parts_.gateway->meter().store_errors() + cleanups.background_errors);
     WriteShadow(parts_.gateway->shadow(), &metrics);
   }
   WriteProcess(&metrics);

@@ -88,7 +88,7 @@ Gateway::Gateway(RouteTable routes, const GatewayLimits& limits, const GatewayPa
       clock_(parts.clock),
       logger_(parts.logger),
       meter_(parts.clock),
-      housekeeper_(parts.store, parts.logger),
+      housekeeper_(parts.store, meter_, parts.logger),
       table_(parts.clock),
       sidecar_({parts.store, table_, meter_, housekeeper_, parts.clock, parts.logger}),
       pool_(limits.workers, limits.max_in_flight,

@@ -27,7 +27,8 @@ Status Write(Store& store, const UnstoredEnding& ending) {
 
 }  // namespace
 
-Housekeeper::Housekeeper(Store& store, Logger& logger) : store_(store), logger_(logger), thread_([this] { Run(); }) {}
+Housekeeper::Housekeeper(Store& store, RequestMeter& meter, Logger& logger)
+    : store_(store), meter_(meter), logger_(logger), thread_([this] { Run(); }) {}
 
 Housekeeper::~Housekeeper() {
   {
@@ -128,6 +129,7 @@ void Housekeeper::RetryUnstored() {
   for (; !due.empty(); due.pop_front()) {
     UnstoredEnding& ending = due.front();
     const Status status = Write(store_, ending);
+    if (!status.ok() && status.code() != StatusCode::kConflict) meter_.CountStoreError();
     // One that cannot be written must not keep the others; one whose record is damaged never can.
     if (!status.ok() && status.code() != StatusCode::kConflict && status.code() != StatusCode::kCorruption) {
       left.push_back(std::move(ending));
@@ -163,6 +165,7 @@ void Housekeeper::FlushReplays() {
   // The counts are approximate by contract: what cannot be written is not worth keeping.
   const Status status = store_.AddReplays(counts);
   if (!status.ok()) {
+    meter_.CountStoreError();
     logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "counts of replays could not be stored",
                 {{"reason", status.message()}});
   }

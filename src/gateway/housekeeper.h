@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "core/record.h"
+#include "gateway/request_meter.h"
 #include "store/store.h"
 
 namespace oncegate {
@@ -36,7 +37,8 @@ class Housekeeper {
   static constexpr int64_t kRetryIntervalMs = 1000;
   static constexpr int64_t kReplayFlushIntervalMs = 10'000;
 
-  Housekeeper(Store& store, Logger& logger);
+  // All of it outlives the housekeeper. The meter counts calls that the store fails.
+  Housekeeper(Store& store, RequestMeter& meter, Logger& logger);
   // Writes down what is left, once.
   ~Housekeeper();
   Housekeeper(const Housekeeper&) = delete;
@@ -71,6 +73,7 @@ class Housekeeper {
   CountShard& ShardOf(const ScopedKey& key) const;
 
   Store& store_;
+  RequestMeter& meter_;
   Logger& logger_;
   mutable std::array<CountShard, kShards> shards_;
 

@@ -138,6 +138,13 @@ void RocksDbStore::LogCleanup(CleanupKind kind, const Result<CleanupReport>& rep
                {"ms", report->duration_ms}});
 }
 
+// Of work that no caller is told about.
+void RocksDbStore::CountInBackground(const Status& status) {
+  if (status.ok() || stop_.load()) return;  // a store that is being closed interrupts itself
+  const std::lock_guard lock(totals_mu_);
+  ++totals_.background_errors;
+}
+
 // The reaper's thread: saves the time and cleans up, each when it is due. It waits by the machine's clock, because
 // nothing depends on when exactly it wakes.
 void RocksDbStore::Reap() {
@@ -157,14 +164,14 @@ void RocksDbStore::Reap() {
     if (now_ms - saved_at_ms >= kSaveTimeIntervalMs) {
       const Access access(*this);
       if (access.status().ok()) {
-        (void)SaveTime();  // the next one may work; a store that cannot write says so elsewhere
+        CountInBackground(SaveTime());  // the next one may work; a store that cannot write says so elsewhere
         EndRestored();
         EndLeases();
       }
       saved_at_ms = now_ms;
     }
     if (cleanup_ms > 0 && now_ms - cleaned_at_ms >= cleanup_ms) {
-      (void)RunCleanup(CleanupKind::kPeriodic);  // logged and kept in the totals
+      CountInBackground(RunCleanup(CleanupKind::kPeriodic).status());  // logged and kept in the totals
       cleaned_at_ms = now_ms;
     }
     lock.lock();

@@ -185,6 +185,7 @@ class RocksDbStore final : public Store {
   // -- Cleaning up (cleanup.cc).
   enum class CleanupKind { kEverything, kPeriodic };
   Result<CleanupReport> RunCleanup(CleanupKind kind);
+  void CountInBackground(const Status& status);
   Result<CleanupReport> CleanUpWhenCounted(CleanupKind kind);
   Result<CleanupReport> CleanUp(CleanupKind kind);
   Result<uint64_t> TakeOutExpired(int64_t cutoff_ms);

@@ -155,7 +155,8 @@ struct CleanupTotals {
   uint64_t removed_total = 0;
   uint64_t rewritten_total = 0;
   uint64_t bytes_reclaimed_total = 0;
-  std::string last_error;  // empty: the last run succeeded
+  uint64_t background_errors = 0;  // times that the store itself, and nobody who was told, failed to clean up or save
+  std::string last_error;          // empty: the last run succeeded
 };
 
 // What becomes of new keys in a store that was restored from a backup.

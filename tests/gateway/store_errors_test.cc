@@ -227,6 +227,19 @@ TEST_F(GatewayTest, AnUnknownOutcomeThatCannotBeWrittenIsWrittenLater) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
+// Nobody waits for the housekeeper's calls: the metric is where their failures are seen.
+TEST_F(GatewayTest, WhatTheHousekeeperCannotWriteCountsAsErrorsOfTheStore) {
+  RequestMeter meter(clock_);
+  store_.fail_endings = true;
+  { Housekeeper(store_, meter, logger_).CountReplay(ScopedKey("default", "evt_1")); }
+  EXPECT_EQ(meter.store_errors(), 1U);
+  {
+    Housekeeper(store_, meter, logger_)
+        .StoreLater({ScopedKey("default", "evt_1"), Token{}, UnstoredEnding::End::kReleased, {}});
+  }
+  EXPECT_GE(meter.store_errors(), 2U) << "it tries at least once more before it ends";
+}
+
 TEST_F(GatewayTest, WhatIsUnstoredAtTheEndIsWrittenOnceMore) {
   Start();
   upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver& receiver) {

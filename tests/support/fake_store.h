@@ -25,6 +25,7 @@ class FakeStore final : public Store {
   std::atomic<bool> fail_gets{false};
   std::atomic<bool> fail_claims{false};
   std::atomic<bool> fail_endings{false};
+  std::atomic<uint64_t> background_errors{0};
   std::atomic<int> claims{0};
   std::optional<RestoredState> restored;                                // set before the first claim
   std::function<void()> on_complete;                                    // called before an outcome is stored
@@ -194,6 +195,7 @@ class FakeStore final : public Store {
   }
 
   Status AddReplays(const std::vector<ReplayCount>& counts) override {
+    if (fail_endings) return Unavailable("writes fail");
     const std::lock_guard lock(mutex_);
     for (const ReplayCount& count : counts) {
       const auto found = records_.find(count.key.bytes());
@@ -241,7 +243,7 @@ class FakeStore final : public Store {
     report.removed = std::erase_if(records_, [&](const auto& entry) { return entry.second.expires_at_ms <= NowMs(); });
     return report;
   }
-  [[nodiscard]] CleanupTotals Cleanups() const override { return {}; }
+  [[nodiscard]] CleanupTotals Cleanups() const override { return {.background_errors = background_errors}; }
   Result<ImportReport> Import(std::vector<Record> records) override {
     if (fail_claims) return NoSpace("claims fail");
     const std::lock_guard lock(mutex_);
