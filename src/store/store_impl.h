@@ -124,7 +124,6 @@ class RocksDbStore final : public Store {
   Status Commit(const Transition& transition);
   Status CheckSpace();
   class Together;  // together.cc
-  void Prepare(StoreCall* call, Change* change);
   void WriteTogether(Together* together);
 
   // -- Leases (leases.cc).

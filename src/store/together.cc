@@ -52,6 +52,15 @@ class RocksDbStore::Together {
     locks_.push_back(std::move(lock));
     return true;
   }
+  // Decides a call whose key Lock has let in.
+  static void Prepare(RocksDbStore* store, StoreCall* call, Change* change) {
+    if (auto* claim = std::get_if<ClaimCall>(call)) {
+      claim->result = store->PrepareClaim(claim->claim, claim->facts, change);
+      return;
+    }
+    auto& complete = std::get<CompleteCall>(*call);
+    complete.status = store->PrepareCompletion(complete.key, complete.token, complete.response, change);
+  }
   void Clear() {
     parts.clear();
     batch.Clear();
@@ -72,15 +81,6 @@ class RocksDbStore::Together {
   std::vector<std::unique_lock<std::mutex>> locks_;
 };
 
-void RocksDbStore::Prepare(StoreCall* call, Change* change) {
-  if (auto* claim = std::get_if<ClaimCall>(call)) {
-    claim->result = PrepareClaim(claim->claim, claim->facts, change);
-    return;
-  }
-  auto& complete = std::get<CompleteCall>(*call);
-  complete.status = PrepareCompletion(complete.key, complete.token, complete.response, change);
-}
-
 void RocksDbStore::CallTogether(std::vector<StoreCall>* calls) {
   const Access access(*this);
   if (!access.status().ok()) {
@@ -95,7 +95,7 @@ void RocksDbStore::CallTogether(std::vector<StoreCall>* calls) {
       together.Lock(shard, KeyOf(call));
     }
     Together::Part& part = together.parts.emplace_back(&call);
-    Prepare(&call, &part.change);
+    Together::Prepare(this, &call, &part.change);
     if (!part.change.is_wanted()) {
       together.parts.pop_back();
       continue;

@@ -187,8 +187,6 @@ TEST_F(DoubtedClaimTest, AWriteForManyThatFailedFailsEachAndIsTakenBack) {
   ASSERT_TRUE(replay.ok()) << replay.status().message();
   EXPECT_EQ(std::get<Refused>(*replay).decision, Decision(Replay{}));
   EXPECT_EQ(std::get<CompleteCall>(calls[4]).response, Answer("open")) << "it is to be stored later";
-  ASSERT_TRUE(Get("open"));
-  EXPECT_NE(Get("open")->state, RecordState::kCompleted);
   ExpectReplays();
 
   disk_.Heal();
@@ -196,6 +194,7 @@ TEST_F(DoubtedClaimTest, AWriteForManyThatFailedFailsEachAndIsTakenBack) {
   EXPECT_TRUE(WorksAgain());
   for (const std::string& key : fresh) EXPECT_EQ(MustClaim(ClaimOf(key)).attempt, 1U) << key;
   EXPECT_EQ(MustRefuse(ClaimOf("unclear")).decision, Decision(OutcomeUnknown{}));
+  // The log may have held it when the store was opened again, so that this is its first time or a repetition.
   MustComplete("open", open, Answer("open"));
   completed_.insert("open");
   ExpectSound();
