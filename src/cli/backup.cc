@@ -1,6 +1,7 @@
 #include "store/backup.h"
 
 #include <filesystem>
+#include <optional>
 #include <ostream>
 
 #include "base/clock.h"
@@ -10,6 +11,7 @@
 #include "cli/command_line.h"
 #include "cli/control_client.h"
 #include "cli/tables.h"
+#include "cli/terminal.h"
 #include "control/json_writer.h"
 #include "control/maintenance.h"
 
@@ -21,7 +23,9 @@ int BackUpWithoutServer(const ClientFlags& flags, const std::string& directory, 
   Logger logger(LogFormat::kText, LogLevel::kError);
   RocksDbStoreOptions options;
   options.directory = flags.data_dir;
+  std::optional<Progress> progress(std::in_place, console, "backing up");
   const Result<BackupReport> report = BackUpDirectory(options, directory, keep, clock, logger);
+  progress.reset();
   if (!report.ok()) return Fail(console, kExitFailed, report.status().message());
   const std::string json = control::BackupJson(*report);
   console.out << (flags.json ? json + "\n" : *BackupText(json)) << std::flush;
@@ -47,9 +51,14 @@ int RunBackup(const Arguments& arguments, const Console& console) {
   if (!flags.data_dir.empty()) return BackUpWithoutServer(flags, absolute, keep, console);
   control::JsonWriter body;
   body.BeginObject().Name("dir").String(absolute).Name("keep").Uint(keep).EndObject();
-  return AskAndPrint(
-      flags, {.method = "POST", .target = "/v1/backups", .body = body.Take(), .not_found = {}, .render = BackupText},
-      console);
+  return AskAndPrint(flags,
+                     {.method = "POST",
+                      .target = "/v1/backups",
+                      .body = body.Take(),
+                      .not_found = {},
+                      .progress = "backing up",
+                      .render = BackupText},
+                     console);
 }
 
 int RunRestore(const Arguments& arguments, const Console& console) {
@@ -64,7 +73,9 @@ int RunRestore(const Arguments& arguments, const Console& console) {
   if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   const SystemClock clock;
   Logger logger(LogFormat::kText, LogLevel::kError);
+  std::optional<Progress> progress(std::in_place, console, "restoring");
   const Result<RestoreReport> report = RestoreBackup(request, clock, logger);
+  progress.reset();
   if (!report.ok()) return Fail(console, kExitFailed, report.status().message());
   console.out << RestoreText(*report, request.directory) << std::flush;
   return kExitOk;
@@ -80,6 +91,7 @@ int RunVerify(const Arguments& arguments, const Console& console) {
                                     {.method = "POST",
                                      .target = "/v1/verify",
                                      .not_found = {},
+                                     .progress = "verifying",
                                      .render = VerifyText,
                                      .examine = [&sound](const std::string& json) { sound = IsSound(json); }},
                                     console);

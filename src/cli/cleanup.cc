@@ -11,8 +11,10 @@ int RunCleanup(const Arguments& arguments, const Console& console) {
   ClientFlags flags;
   flags.AddTo(line, ClientFlags::Source::kServer);
   if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
-  return AskAndPrint(flags, {.method = "POST", .target = "/v1/cleanup", .not_found = {}, .render = CleanupText},
-                     console);
+  return AskAndPrint(
+      flags,
+      {.method = "POST", .target = "/v1/cleanup", .not_found = {}, .progress = "cleaning up", .render = CleanupText},
+      console);
 }
 
 }  // namespace oncegate::cli

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/tables.h"
+#include "cli/terminal.h"
 #include "control/access.h"
 #include "control/api.h"
 #include "control/target.h"
@@ -120,7 +121,10 @@ int FailWith(const Status& status, const Console& console) {
 int AskAndPrint(const ClientFlags& flags, const Question& question, const Console& console) {
   const Result<std::unique_ptr<ControlClient>> client = ControlClient::Open(flags);
   if (!client.ok()) return FailWith(client.status(), console);
+  std::optional<Progress> progress;
+  if (!question.progress.empty()) progress.emplace(console, question.progress);
   const Result<ControlReply> reply = (*client)->Ask(question.method, question.target, question.body);
+  progress.reset();
   if (!reply.ok()) return FailWith(reply.status(), console);
   if (reply->status == 404 && !question.not_found.empty()) return Fail(console, kExitFailed, question.not_found);
   if (reply->status >= 300) return Fail(console, kExitFailed, ProblemText(reply->status, reply->body));

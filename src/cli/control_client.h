@@ -35,6 +35,7 @@ struct Question {
   std::string target;
   std::string body;
   std::string not_found;
+  std::string progress;  // what it does meanwhile, in a few words, if it may take long
   std::function<Result<std::string>(const std::string& json)> render;
   std::function<void(const std::string& json)> examine;  // sees the answer, too; may be empty
 };

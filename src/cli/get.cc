@@ -18,7 +18,7 @@ int RunGet(const Arguments& arguments, const Console& console) {
   return AskAndPrint(flags,
                      {.target = RecordTarget(scope, key),
                       .not_found = "there is no record of key '" + key + "' in scope '" + scope + "'",
-                      .render = RecordText},
+                      .render = [](const std::string& json) { return RecordText(json, ColoursOfOutput()); }},
                      console);
 }
 

@@ -23,7 +23,11 @@ int RunList(const Arguments& arguments, const Console& console) {
   std::string target = "/v1/records?" + filters.Query();
   if (!limit.empty()) target.append("&limit=").append(control::PercentEncode(limit));
   if (!cursor.empty()) target.append("&cursor=").append(control::PercentEncode(cursor));
-  return AskAndPrint(flags, {.target = target, .not_found = {}, .render = RecordsText}, console);
+  return AskAndPrint(flags,
+                     {.target = target,
+                      .not_found = {},
+                      .render = [](const std::string& json) { return RecordsText(json, ColoursOfOutput()); }},
+                     console);
 }
 
 }  // namespace oncegate::cli

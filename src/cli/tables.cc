@@ -16,6 +16,7 @@ using simdjson::dom::element;
 using simdjson::dom::object;
 
 constexpr size_t kBodyBytesShown = 4096;
+constexpr size_t kStateColumn = 3;  // of the list
 
 // A member as text; "-" where it is null or absent.
 std::string Text(const element& json, std::string_view pointer) {
@@ -34,8 +35,8 @@ std::string Bytes(const element& json, std::string_view pointer) {
 
 using Row = std::vector<std::string>;
 
-// Columns as wide as their widest cell.
-std::string Aligned(const std::vector<Row>& rows) {
+// Columns as wide as their widest cell. Colours are for the cells that say a state; they have no width.
+std::string Aligned(const std::vector<Row>& rows, Colours colours = Colours::kNone) {
   std::vector<size_t> widths;
   for (const Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -44,7 +45,7 @@ std::string Aligned(const std::vector<Row>& rows) {
   std::string out;
   for (const Row& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) {
-      out.append(row[i]);
+      out.append(i == kStateColumn ? Coloured(row[i], colours) : row[i]);
       if (i + 1 < row.size()) out.append(widths[i] - row[i].size() + 2, ' ');
     }
     out.push_back('\n');
@@ -96,7 +97,7 @@ std::string Printable(std::string_view text, bool multi_line) {
   return out;
 }
 
-Result<std::string> RecordsText(const std::string& json) {
+Result<std::string> RecordsText(const std::string& json, Colours colours) {
   simdjson::dom::parser parser;
   element page;
   array records;
@@ -108,13 +109,13 @@ Result<std::string> RecordsText(const std::string& json) {
                     Text(record, "/attempt"), Text(record, "/replays"), Text(record, "/created_at"),
                     Text(record, "/expires_at")});
   }
-  std::string out = rows.size() == 1 ? "no records\n" : Aligned(rows);
+  std::string out = rows.size() == 1 ? "no records\n" : Aligned(rows, colours);
   if (const std::string cursor = Text(page, "/next_cursor"); cursor != "-")
     out.append("more: --cursor " + cursor + "\n");
   return out;
 }
 
-Result<std::string> RecordText(const std::string& json) {
+Result<std::string> RecordText(const std::string& json, Colours colours) {
   simdjson::dom::parser parser;
   element record;
   if (parser.parse(json).get(record) != simdjson::SUCCESS || Text(record, "/key") == "-") return Unexpected();
@@ -122,7 +123,8 @@ Result<std::string> RecordText(const std::string& json) {
   for (const std::string_view name :
        {"key", "scope", "id", "type", "state", "attempt", "replays", "first_replay_at", "last_replay_at", "created_at",
         "completed_at", "expires_at", "source_ip", "fingerprint"}) {
-    rows.push_back({std::string(name), Text(record, "/" + std::string(name))});
+    const std::string text = Text(record, "/" + std::string(name));
+    rows.push_back({std::string(name), name == "state" ? Coloured(text, colours) : text});
   }
   object labels;
   if (record["labels"].get(labels) == simdjson::SUCCESS) {

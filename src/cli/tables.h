@@ -4,14 +4,15 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "cli/terminal.h"
 #include "store/backup.h"
 
 namespace oncegate::cli {
 
 // What the control API's JSON says, for people. Values come from strangers, so that control characters are shown as
 // '?'. Internal for what is not the JSON that is expected: the other end is not this program.
-Result<std::string> RecordsText(const std::string& json);
-Result<std::string> RecordText(const std::string& json);
+Result<std::string> RecordsText(const std::string& json, Colours colours = Colours::kNone);
+Result<std::string> RecordText(const std::string& json, Colours colours = Colours::kNone);
 Result<std::string> StatsText(const std::string& json);
 Result<std::string> CleanupText(const std::string& json);
 Result<std::string> BackupText(const std::string& json);

@@ -1,9 +1,11 @@
 // Records as lines of JSON: out of a store, and into one.
 
 #include <simdjson.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <ostream>
 
 #include "cli/app.h"
@@ -12,6 +14,7 @@
 #include "cli/control_client.h"
 #include "cli/record_filters.h"
 #include "cli/tables.h"
+#include "cli/terminal.h"
 #include "control/target.h"
 
 namespace oncegate::cli {
@@ -22,13 +25,14 @@ constexpr size_t kImportBytesMax = 1 << 20;
 constexpr size_t kImportLinesMax = 1000;
 
 // Prints the records of a page, a line each; where the next one begins.
-Result<std::string> PrintPage(const std::string& json, std::ostream& out) {
+Result<std::string> PrintPage(const std::string& json, std::ostream& out, Progress* progress) {
   simdjson::dom::parser parser;
   simdjson::dom::element page;
   simdjson::dom::array records;
   if (parser.parse(json).get(page) != simdjson::SUCCESS || page["records"].get(records) != simdjson::SUCCESS)
     return Unavailable("what answers is not a control listener of oncegate");
   for (const simdjson::dom::element record : records) out << simdjson::minify(record) << '\n';
+  if (progress != nullptr) progress->Add(records.size());
   std::string_view cursor;
   if (page["next_cursor"].get(cursor) != simdjson::SUCCESS) return std::string();
   return std::string(cursor);
@@ -53,7 +57,7 @@ struct Lines {
   }
 };
 
-Status AddAnswer(const std::string& json, uint64_t first_line, const Console& console, Tally* tally) {
+Status AddAnswer(const std::string& json, uint64_t first_line, Progress& progress, Tally* tally) {
   simdjson::dom::parser parser;
   simdjson::dom::element answer;
   simdjson::dom::array rejected;
@@ -71,34 +75,34 @@ Status AddAnswer(const std::string& json, uint64_t first_line, const Console& co
     uint64_t line = 0;
     std::string_view reason;
     if (row["line"].get(line) != simdjson::SUCCESS || row["reason"].get(reason) != simdjson::SUCCESS) continue;
-    console.err << "line " << first_line + line - 1 << ": " << Printable(reason) << "\n";
+    progress.Say("line " + std::to_string(first_line + line - 1) + ": " + Printable(reason));
     ++tally->rejected;
   }
   return OkStatus();
 }
 
-Status Send(ControlClient& client, const std::string& scope, Lines* lines, const Console& console, Tally* tally) {
+Status Send(ControlClient& client, const std::string& scope, Lines* lines, Progress& progress, Tally* tally) {
   if (lines->count == 0) return OkStatus();
   const Result<ControlReply> reply =
       client.Ask("POST", "/v1/import?scope=" + control::PercentEncode(scope), std::exchange(lines->text, {}));
   if (!reply.ok()) return reply.status();
   if (reply->status >= 300) return Unavailable(ProblemText(reply->status, reply->body));
   const uint64_t first = lines->first;
+  progress.Add(lines->count);
   lines->first += std::exchange(lines->count, 0);
-  return AddAnswer(reply->body, first, console, tally);
+  return AddAnswer(reply->body, first, progress, tally);
 }
 
-Status SendAll(ControlClient& client, const std::string& scope, std::istream& in, const Console& console,
-               Tally* tally) {
+Status SendAll(ControlClient& client, const std::string& scope, std::istream& in, Progress& progress, Tally* tally) {
   Lines lines;
   std::string line;
   while (std::getline(in, line)) {
     if (!lines.HasRoomFor(line)) {
-      if (Status status = Send(client, scope, &lines, console, tally); !status.ok()) return status;
+      if (Status status = Send(client, scope, &lines, progress, tally); !status.ok()) return status;
     }
     if (line.size() >= kImportBytesMax) {
-      if (Status status = Send(client, scope, &lines, console, tally); !status.ok()) return status;
-      console.err << "line " << lines.first << ": is longer than 1 MiB\n";
+      if (Status status = Send(client, scope, &lines, progress, tally); !status.ok()) return status;
+      progress.Say("line " + std::to_string(lines.first) + ": is longer than 1 MiB");
       ++lines.first;
       ++tally->rejected;
       continue;
@@ -106,7 +110,7 @@ Status SendAll(ControlClient& client, const std::string& scope, std::istream& in
     lines.text.append(line).push_back('\n');
     ++lines.count;
   }
-  return Send(client, scope, &lines, console, tally);
+  return Send(client, scope, &lines, progress, tally);
 }
 
 }  // namespace
@@ -121,6 +125,9 @@ int RunExport(const Arguments& arguments, const Console& console) {
   if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   const Result<std::unique_ptr<ControlClient>> client = ControlClient::Open(flags);
   if (!client.ok()) return FailWith(client.status(), console);
+  std::optional<Progress> progress;
+  // Records that scroll by are progress enough.
+  if (isatty(STDOUT_FILENO) != 1) progress.emplace(console, "exporting", "records");
   std::string cursor;
   do {
     const Result<ControlReply> reply = (*client)->Ask(
@@ -128,7 +135,7 @@ int RunExport(const Arguments& arguments, const Console& console) {
         {});
     if (!reply.ok()) return FailWith(reply.status(), console);
     if (reply->status >= 300) return Fail(console, kExitFailed, ProblemText(reply->status, reply->body));
-    const Result<std::string> next = PrintPage(reply->body, console.out);
+    const Result<std::string> next = PrintPage(reply->body, console.out, progress ? &*progress : nullptr);
     if (!next.ok()) return FailWith(next.status(), console);
     if (!console.out.flush()) return Fail(console, kExitFailed, "standard output cannot be written");
     cursor = *next;
@@ -154,7 +161,9 @@ int RunImport(const Arguments& arguments, const Console& console) {
   const Result<std::unique_ptr<ControlClient>> client = ControlClient::Open(flags);
   if (!client.ok()) return FailWith(client.status(), console);
   Tally tally;
-  const Status status = SendAll(**client, scope, file == "-" ? std::cin : opened, console, &tally);
+  std::optional<Progress> progress(std::in_place, console, "importing", "lines");
+  const Status status = SendAll(**client, scope, file == "-" ? std::cin : opened, *progress, &tally);
+  progress.reset();
   if (flags.json) {
     console.out << R"({"imported":)" << tally.imported << R"(,"existing":)" << tally.existing << R"(,"expired":)"
                 << tally.expired << R"(,"rejected":)" << tally.rejected << "}\n";
