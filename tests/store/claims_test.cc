@@ -240,7 +240,7 @@ TEST_F(ClaimsTest, CallsTogetherReturnWhatEachWouldByItself) {
   store_->CallTogether(&calls);
 
   const auto claim = [&calls](size_t i) { return std::get<ClaimCall>(calls[i]).result; };
-  for (const size_t made : {0, 5}) {
+  for (const size_t made : {0U, 5U}) {
     ASSERT_TRUE(claim(made).ok() && std::holds_alternative<Claimed>(*claim(made))) << made;
     const auto& [key, token] = std::pair(made == 0 ? "a" : "b", std::get<Claimed>(*claim(made)).token);
     ASSERT_TRUE(Get(key)) << key;
