@@ -31,7 +31,7 @@ class AdvancingClock final : public Clock {
   void Advance(int64_t ms) { ahead_ms_ += ms; }
 
  private:
-  const SystemClock real_;
+  const SystemClock real_{};
   std::atomic<int64_t> ahead_ms_{0};
 };
 
