@@ -91,7 +91,7 @@ TEST_F(SidecarTest, ThoseWhoWaitedWhenALeaseEndsDoNotExecute) {
   Route route = Patient();
   route.on_unknown = UnknownPolicy::kRelease;
   gateway_->SetRoutes(RouteTable(std::make_shared<const Route>(route)));
-  MustClaim(ClaimOf("a", 20));
+  MustClaim(ClaimOf("a", 1000));
   Call waits = Post("a");
   EXPECT_EQ(Verdict(waits.Get()), "409 outcome-unknown");
   EXPECT_EQ(Verdict(Post("a").Get()), "200 executed") << "a later arrival may, under 'release'";
