@@ -37,6 +37,9 @@ SignatureVerdict VerifyPaypal(const CompiledScheme& scheme, RequestReader& reque
 // "YYYY-MM-DDTHH:MM:SS[.fraction]Z" in milliseconds since 1970; nothing for anything else.
 std::optional<int64_t> ParseUtc(std::string_view text);
 
+// Without spaces and tabs at both ends.
+std::string_view Trim(std::string_view text);
+
 // Whether any of the secrets' HMACs over these pieces is `mac`.
 bool AnyMac(const std::vector<HmacKey>& keys, const Pieces& pieces, std::string_view mac);
 
