@@ -20,6 +20,7 @@
 #include "store/directory.h"
 #include "store/expiry_properties.h"
 #include "store/keys.h"
+#include "store/log_gap_filter.h"
 #include "store/rocks_log.h"
 
 namespace oncegate::store {
@@ -253,10 +254,16 @@ Status Database::OpenAll(const std::string& directory, bool for_reading) {
     families.emplace_back(kFamilyNames[i], MakeFamilyOptions(static_cast<Family>(i)));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* raw = nullptr;
-  const rocksdb::Status opened =
-      for_reading ? rocksdb::DB::OpenForReadOnly(MakeDbOptions(), directory, families, &handles, &raw)
-                  : rocksdb::DB::Open(MakeDbOptions(), directory, families, &handles, &raw);
+  rocksdb::DBOptions options = MakeDbOptions();
+  log_gap_ = std::make_unique<LogGapFilter>();
+  if (async_logs_) options.wal_filter = log_gap_.get();
+  const rocksdb::Status opened = for_reading
+                                     ? rocksdb::DB::OpenForReadOnly(options, directory, families, &handles, &raw)
+                                     : rocksdb::DB::Open(options, directory, families, &handles, &raw);
   if (!opened.ok()) return FromOpen(opened, directory);
+  if (logger_ != nullptr && !log_gap_->stopped_at().empty())
+    logger_->Log(LogLevel::kWarn, LogEvent::kWarning, "the end of the log is lost: what was written last is gone",
+                 {{"reason", "without syncs a power cut may leave a gap"}, {"file", log_gap_->stopped_at()}});
   db_.reset(raw);
   std::copy(handles.begin(), handles.end(), handles_.begin());
   return for_reading ? OkStatus() : WriteMarks(directory);

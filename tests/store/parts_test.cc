@@ -1,18 +1,44 @@
 // The parts of the store that stand alone: histograms, counts, keys, time, the gate.
 
 #include <gtest/gtest.h>
+#include <rocksdb/write_batch.h>
 
 #include <random>
 #include <thread>
 
 #include "store/expiry_properties.h"
 #include "store/keys.h"
+#include "store/log_gap_filter.h"
 #include "store/record_counts.h"
 #include "store/stored_time.h"
 #include "store/write_gate.h"
 
 namespace oncegate::store {
 namespace {
+
+// A batch of so many changes, the first of which has this sequence number.
+rocksdb::WriteBatch BatchAt(uint64_t sequence, int changes) {
+  rocksdb::WriteBatch batch;
+  for (int i = 0; i < changes; ++i) EXPECT_TRUE(batch.Put("k", "v").ok());
+  std::string bytes = batch.Data();
+  for (size_t i = 0; i < 8; ++i) bytes[i] = static_cast<char>(sequence >> (8 * i));
+  return rocksdb::WriteBatch(std::move(bytes));
+}
+
+TEST(LogGapFilter, StopsWhereALogDoesNotGoOnFromTheOneBefore) {
+  using Option = rocksdb::WalFilter::WalProcessingOption;
+  LogGapFilter filter;
+  const auto found = [&](uint64_t log, uint64_t sequence, int changes) {
+    return filter.LogRecordFound(log, std::to_string(log) + ".log", BatchAt(sequence, changes), nullptr, nullptr);
+  };
+  EXPECT_EQ(found(7, 0x1fe, 3), Option::kContinueProcessing) << "it may begin anywhere";
+  EXPECT_EQ(found(7, 0x201, 1), Option::kContinueProcessing);
+  EXPECT_EQ(found(9, 0x202, 2), Option::kContinueProcessing) << "it goes on in the next log";
+  EXPECT_EQ(found(9, 0x300, 1), Option::kContinueProcessing) << "a batch between them failed";
+  EXPECT_EQ(filter.stopped_at(), "");
+  EXPECT_EQ(found(12, 0x302, 1), Option::kStopReplay);
+  EXPECT_EQ(filter.stopped_at(), "12.log");
+}
 
 TEST(ExpiryHistogram, SharesNeverExceedTheTruthAndComeClose) {
   std::mt19937_64 random(3);  // NOLINT(cert-msc51-cpp)
