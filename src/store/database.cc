@@ -6,6 +6,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/rate_limiter.h>
 #include <rocksdb/table.h>
+#include <rocksdb/wal_filter.h>
 
 #include <algorithm>
 #include <charconv>
@@ -255,15 +256,12 @@ Status Database::OpenAll(const std::string& directory, bool for_reading) {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* raw = nullptr;
   rocksdb::DBOptions options = MakeDbOptions();
-  log_gap_ = std::make_unique<LogGapFilter>();
+  log_gap_ = NewLogGapFilter(logger_);
   if (async_logs_) options.wal_filter = log_gap_.get();
   const rocksdb::Status opened = for_reading
                                      ? rocksdb::DB::OpenForReadOnly(options, directory, families, &handles, &raw)
                                      : rocksdb::DB::Open(options, directory, families, &handles, &raw);
   if (!opened.ok()) return FromOpen(opened, directory);
-  if (logger_ != nullptr && !log_gap_->stopped_at().empty())
-    logger_->Log(LogLevel::kWarn, LogEvent::kWarning, "the end of the log is lost: what was written last is gone",
-                 {{"reason", "without syncs a power cut may leave a gap"}, {"file", log_gap_->stopped_at()}});
   db_.reset(raw);
   std::copy(handles.begin(), handles.end(), handles_.begin());
   return for_reading ? OkStatus() : WriteMarks(directory);

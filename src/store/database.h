@@ -60,8 +60,6 @@ inline std::string_view AsView(const rocksdb::Slice& slice) {
 Status FromRocks(const rocksdb::Status& status, std::string_view doing);
 
 // An open RocksDB with our families and options. Thread-safe.
-class LogGapFilter;
-
 class Database {
  public:
   // Opens or creates; errors as OpenRocksDbStore. `logger`, which gets what RocksDB reports, may be null.
@@ -138,7 +136,7 @@ class Database {
   const std::shared_ptr<FilterCutoff> filter_cutoff_ = std::make_shared<FilterCutoff>(0);
   std::shared_ptr<rocksdb::Cache> cache_;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;
-  std::unique_ptr<LogGapFilter> log_gap_;  // RocksDB keeps a pointer to it
+  std::unique_ptr<rocksdb::WalFilter> log_gap_;  // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 
