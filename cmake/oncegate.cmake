@@ -23,6 +23,13 @@ else()
   target_compile_options(oncegate_options INTERFACE -fstack-protector-strong)
 endif()
 
+# Where headers cost more than what includes them: several files of a target in one compilation. Release builds compile
+# each file for itself, so that none leans on another's includes.
+if(ONCEGATE_UNITY)
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
+endif()
+
 # oncegate_room(NAME SOURCES ... DEPS rooms... LIBS external...)
 # One folder of src/ as one static library. DEPS are other rooms, LIBS are external libraries, used in .cc files only.
 function(oncegate_room name)

@@ -20,7 +20,7 @@ struct Flag {
 };
 
 // Asks a command for its flags.
-std::vector<Flag> FlagsOf(const CommandInfo& command) {
+std::vector<Flag> FlagsFor(const CommandInfo& command) {
   std::ostringstream out;
   command.run({std::string(kDescribeFlags)}, {out, out});
   std::vector<Flag> flags;
@@ -66,7 +66,7 @@ void WriteBash(std::ostream& out) {
   for (const CommandInfo& command : Commands()) out << command.name << " ";
   out << "\"\n  else\n    case ${COMP_WORDS[1]} in\n";
   for (const CommandInfo& command : Commands()) {
-    const std::vector<Flag> flags = FlagsOf(command);
+    const std::vector<Flag> flags = FlagsFor(command);
     out << "      " << command.name << ")\n        case $prev in\n";
     for (const Flag& flag : flags) {
       if (flag.is_argument() || flag.value.empty()) continue;
@@ -108,7 +108,7 @@ void WriteFish(std::ostream& out) {
   for (const CommandInfo& command : Commands()) {
     out << "complete -c oncegate -n __fish_use_subcommand -a " << command.name << " -d " << FishQuoted(command.help)
         << "\n";
-    for (const Flag& flag : FlagsOf(command)) {
+    for (const Flag& flag : FlagsFor(command)) {
       if (flag.is_argument() || !flag.name.starts_with("--")) continue;
       out << "complete -c oncegate -n '__fish_seen_subcommand_from " << command.name << "' -l " << flag.name.substr(2);
       if (!flag.value.empty()) out << (IsPath(flag) ? " -r -F" : " -x");

@@ -13,8 +13,6 @@ namespace {
 
 using Values = std::vector<std::string>;
 
-constexpr std::string_view kListeners = "Listeners";
-constexpr std::string_view kLimits = "Limits";
 constexpr int64_t kRateMax = 1'000'000;
 constexpr size_t kProxiesMax = 256;
 
@@ -37,18 +35,19 @@ Status ReadProxies(const Values& values, ServeOptions& options) {
   return OkStatus();
 }
 
-const ServeFlag kFlags[] = {
-    {"tls-cert", kListeners, "FILE", "",
+const ServeFlag kListenerFlags[] = {
+    {"tls-cert", group::kListeners, "FILE", "",
      "HTTPS on the gateway, and on a control listener beyond loopback: certificate and chain (PEM)", false, true,
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.tls_cert_file); }},
-    {"tls-key", kListeners, "FILE", "", "The certificate's private key (PEM, no passphrase)", false, true,
+    {"tls-key", group::kListeners, "FILE", "", "The certificate's private key (PEM, no passphrase)", false, true,
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.tls_key_file); }},
-    {"trusted-proxy", kListeners, "CIDR", "",
+    {"trusted-proxy", group::kListeners, "CIDR", "",
      "Whose X-Forwarded-For, Forwarded and X-Forwarded-Proto are believed, e.g. 10.0.0.0/8; repeatable", true, false,
      ReadProxies},
-    {"rate-limit", kLimits, "N/s", "", "Requests of one address (IPv6: /64) a second; more get 429; default: no limit",
-     false, false, ReadRate},
-    {"rate-burst", kLimits, "N", "", "How many of them may come at once; default: those of one second", false, false,
+    {"rate-limit", group::kLimits, "N/s", "",
+     "Requests of one address (IPv6: /64) a second; more get 429; default: no limit", false, false, ReadRate},
+    {"rate-burst", group::kLimits, "N", "", "How many of them may come at once; default: those of one second", false,
+     false,
      [](const Values& v, ServeOptions& o) { return ReadNumber(v[0], 1, kRateMax, &o.ingress.rate_limit.burst); }},
 };
 
@@ -68,7 +67,7 @@ Status LoadTls(ServeOptions* options) {
 }  // namespace
 
 std::span<const ServeFlag> ListenerFlags() {
-  return kFlags;
+  return kListenerFlags;
 }
 
 Status CheckListenerFlags(const GivenFlags& given, ServeOptions* options) {

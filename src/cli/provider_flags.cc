@@ -18,8 +18,6 @@ namespace {
 
 using Values = std::vector<std::string>;
 
-constexpr std::string_view kConfiguration = "Configuration";
-constexpr std::string_view kPolicies = "Policies";
 constexpr int64_t kToleranceMsMax = int64_t{30} * 24 * 3600 * 1000;
 constexpr size_t kRedactionsMax = 64;
 
@@ -57,8 +55,8 @@ Status ReadProfiles(const Values& values, ServeOptions& options) {
 }
 
 // --provider-file first: what is named after it may be in it.
-const ServeFlag kFlags[] = {
-    {"provider-file", kConfiguration, "FILE", "",
+const ServeFlag kProviderFlags[] = {
+    {"provider-file", group::kConfiguration, "FILE", "",
      "A provider profile of your own (docs/provider-profiles.md), to be named with --provider; repeatable", true, true,
      ReadProfiles},
     {"provider", kProviderGroup, "NAME", "",
@@ -80,7 +78,7 @@ const ServeFlag kFlags[] = {
     {"public-url", kProviderGroup, "URL", "",
      "The address that the sender used, for providers that sign it; default: from the request", false, true,
      ReadPublicUrl},
-    {"redact", kPolicies, "POINTER", "",
+    {"redact", group::kPolicies, "POINTER", "",
      "Replaces values of JSON bodies (* is every element) before a request is stored; form:NAME for forms; repeatable",
      true, true, ReadRedactions},
 };
@@ -166,7 +164,7 @@ Status ReadSecrets(const Profile& profile, const ServeOptions& options, Provider
 }  // namespace
 
 std::span<const ServeFlag> ProviderFlags() {
-  return kFlags;
+  return kProviderFlags;
 }
 
 Status ApplyProvider(const GivenFlags& given, ServeOptions* options) {

@@ -137,75 +137,68 @@ Status ReadBusyStatus(const Values& values, ServeOptions& options) {
   return result;
 }
 
-constexpr std::string_view kConfiguration = "Configuration";
-constexpr std::string_view kListeners = "Listeners";
-constexpr std::string_view kApplication = "Application";
-constexpr std::string_view kKeys = "Keys";
-constexpr std::string_view kPolicies = "Policies";
-constexpr std::string_view kLimits = "Limits";
-constexpr std::string_view kStore = "Store";
-constexpr std::string_view kLog = "Log";
-
 // Columns: name, group, value, default, help, repeatable, reloadable, reader.
 const ServeFlag kServeFlags[] = {
-    {"routes", kConfiguration, "FILE", "",
+    {"routes", group::kConfiguration, "FILE", "",
      "Several routes (JSON, docs/routes.md), each with a path prefix and flags of its own; these are their defaults",
      false, true, [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.routes_file); }},
 
-    {"listen", kListeners, "HOST:PORT", "127.0.0.1:8080",
+    {"listen", group::kListeners, "HOST:PORT", "127.0.0.1:8080",
      "Where the gateway listens; port 0 picks a free one; repeatable", true, false, ReadListen},
-    {"control-listen", kListeners, "HOST:PORT", "127.0.0.1:8081",
+    {"control-listen", group::kListeners, "HOST:PORT", "127.0.0.1:8081",
      "Where health, statistics and records are served; beyond loopback only with --control-token-file", false, false,
      [](const Values& v, ServeOptions& o) { return ReadEndpoint(v[0], &o.control_listen); }},
-    {"control-token-file", kListeners, "FILE", "",
+    {"control-token-file", group::kListeners, "FILE", "",
      "Bearer tokens of the control listener: TOKEN or NAME:TOKEN, one a line", false, true,
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.control_token_file); }},
 
-    {"upstream", kApplication, "URL", "",
+    {"upstream", group::kApplication, "URL", "",
      "The application, http:// or https://host:port[/prefix]; without it only the control listener runs", false, true,
      ReadUpstream},
-    {"upstream-ca", kApplication, "FILE", "", "Certificates (PEM) to trust instead of the system's", false, true,
+    {"upstream-ca", group::kApplication, "FILE", "", "Certificates (PEM) to trust instead of the system's", false, true,
      [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.upstream_ca); }},
-    {"upstream-timeout", kApplication, "DURATION", "120s",
+    {"upstream-timeout", group::kApplication, "DURATION", "120s",
      "Keyed requests: until the last byte of the answer; passed ones: between reads", false, true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, kDay, &o.route.upstream_timeout_ms); }},
-    {"connect-timeout", kApplication, "DURATION", "2s", "How long connecting to the application may take", false, true,
+    {"connect-timeout", group::kApplication, "DURATION", "2s", "How long connecting to the application may take", false,
+     true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, 300 * kSecond, &o.connect_timeout_ms); }},
 
-    {"scope", kKeys, "NAME", "default", "The namespace of keys", false, true,
+    {"scope", group::kKeys, "NAME", "default", "The namespace of keys", false, true,
      [](const Values& v, ServeOptions& o) { return ReadScope(v[0], &o.route.scope); }},
-    {"scope-header", kKeys, "NAME", "", "A hash of this header's value joins the scope, so that clients are kept apart",
-     false, true, [](const Values& v, ServeOptions& o) { return ReadFieldName(v[0], &o.route.scope_header); }},
-    {"key-header", kKeys, "NAME", "X-Idempotency-Key,Idempotency-Key",
+    {"scope-header", group::kKeys, "NAME", "",
+     "A hash of this header's value joins the scope, so that clients are kept apart", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadFieldName(v[0], &o.route.scope_header); }},
+    {"key-header", group::kKeys, "NAME", "X-Idempotency-Key,Idempotency-Key",
      "Headers that hold the key, the first present counts; repeatable, given ones replace the defaults", true, true,
      ReadKeyHeaders},
-    {"key-pointer", kKeys, "POINTER", "",
+    {"key-pointer", group::kKeys, "POINTER", "",
      "JSON pointer to the key in the body; alone it turns key headers off; repeatable, values are joined", true, true,
      ReadKeyPointers},
-    {"methods", kKeys, "LIST", "POST,PATCH", "Methods that are de-duplicated; all others pass through", false, true,
-     [](const Values& v, ServeOptions& o) { return ReadMethods(v[0], &o.route.methods); }},
-    {"type", kKeys, "VALUE", "webhook", "The type of records, for statistics", false, true,
+    {"methods", group::kKeys, "LIST", "POST,PATCH", "Methods that are de-duplicated; all others pass through", false,
+     true, [](const Values& v, ServeOptions& o) { return ReadMethods(v[0], &o.route.methods); }},
+    {"type", group::kKeys, "VALUE", "webhook", "The type of records, for statistics", false, true,
      [](const Values& v, ServeOptions& o) { return ReadType(v[0], &o.route.type); }},
-    {"type-header", kKeys, "NAME", "", "Takes the type from this header where it is present", false, true,
+    {"type-header", group::kKeys, "NAME", "", "Takes the type from this header where it is present", false, true,
      [](const Values& v, ServeOptions& o) { return ReadFieldName(v[0], &o.route.type_header); }},
-    {"type-pointer", kKeys, "POINTER", "", "Takes the type from the body where the JSON pointer leads to one", false,
-     true, [](const Values& v, ServeOptions& o) { return ReadPointer(v[0], &o.route.type_pointer); }},
-    {"label", kKeys, "NAME=POINTER", "", "Stores a value of the body under NAME, to search by; repeatable", true, true,
-     ReadLabels},
+    {"type-pointer", group::kKeys, "POINTER", "", "Takes the type from the body where the JSON pointer leads to one",
+     false, true, [](const Values& v, ServeOptions& o) { return ReadPointer(v[0], &o.route.type_pointer); }},
+    {"label", group::kKeys, "NAME=POINTER", "", "Stores a value of the body under NAME, to search by; repeatable", true,
+     true, ReadLabels},
 
-    {"mode", kPolicies, "webhook|api", "webhook", "Which statuses are final by default", false, true,
+    {"mode", group::kPolicies, "webhook|api", "webhook", "Which statuses are final by default", false, true,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<Mode>(v[0], {{"webhook", Mode::kWebhook}, {"api", Mode::kApi}}, &o.mode);
      }},
-    {"dedupe", kPolicies, "on|off|shadow", "on", "off: a pure proxy; shadow: decide and count, change no answer", false,
-     true,
+    {"dedupe", group::kPolicies, "on|off|shadow", "on", "off: a pure proxy; shadow: decide and count, change no answer",
+     false, true,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<Dedupe>(v[0], {{"on", Dedupe::kOn}, {"off", Dedupe::kOff}, {"shadow", Dedupe::kShadow}},
                                  &o.route.dedupe);
      }},
-    {"ttl", kPolicies, "DURATION", "24h", "How long a key is remembered, from completion", false, true,
+    {"ttl", group::kPolicies, "DURATION", "24h", "How long a key is remembered, from completion", false, true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, 3650 * kDay, &o.route.ttl_ms); }},
-    {"on-missing-key", kPolicies, "pass|reject|hash", "pass",
+    {"on-missing-key", group::kPolicies, "pass|reject|hash", "pass",
      "Forward unprotected, refuse with 400, or use a hash of the request as its key", false, true,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<MissingKeyPolicy>(v[0],
@@ -214,86 +207,89 @@ const ServeFlag kServeFlags[] = {
                                             {"hash", MissingKeyPolicy::kHash}},
                                            &o.route.on_missing_key);
      }},
-    {"on-mismatch", kPolicies, "reject|replay", "reject", "A key comes again with a different request", false, true,
+    {"on-mismatch", group::kPolicies, "reject|replay", "reject", "A key comes again with a different request", false,
+     true,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<MismatchPolicy>(
            v[0], {{"reject", MismatchPolicy::kReject}, {"replay", MismatchPolicy::kReplay}}, &o.route.on_mismatch);
      }},
-    {"on-in-flight", kPolicies, "wait|reject", "wait", "A key comes again while it is being executed", false, true,
+    {"on-in-flight", group::kPolicies, "wait|reject", "wait", "A key comes again while it is being executed", false,
+     true,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<InFlightPolicy>(v[0], {{"wait", InFlightPolicy::kWait}, {"reject", InFlightPolicy::kReject}},
                                          &o.route.on_in_flight);
      }},
-    {"in-flight-wait", kPolicies, "DURATION", "5s", "How long such a request waits", false, true,
+    {"in-flight-wait", group::kPolicies, "DURATION", "5s", "How long such a request waits", false, true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 0, kHour, &o.route.in_flight_wait_ms); }},
-    {"on-unknown", kPolicies, "hold|release", "hold", "An earlier attempt may or may not have taken effect", false,
-     true,
+    {"on-unknown", group::kPolicies, "hold|release", "hold", "An earlier attempt may or may not have taken effect",
+     false, true,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<UnknownPolicy>(v[0], {{"hold", UnknownPolicy::kHold}, {"release", UnknownPolicy::kRelease}},
                                         &o.route.on_unknown);
      }},
-    {"final-status", kPolicies, "LIST", "", "Statuses stored as the outcome, e.g. 2xx,4xx,!429; default by --mode",
-     false, true, [](const Values& v, ServeOptions& o) { return ReadStatuses(v[0], &o.route.final_status); }},
-    {"unknown-status", kPolicies, "LIST|none", "504", "Statuses of an inner proxy that leave the outcome unknown",
-     false, true, ReadUnknownStatus},
-    {"busy-status", kPolicies, "STATUS", "409",
+    {"final-status", group::kPolicies, "LIST", "",
+     "Statuses stored as the outcome, e.g. 2xx,4xx,!429; default by --mode", false, true,
+     [](const Values& v, ServeOptions& o) { return ReadStatuses(v[0], &o.route.final_status); }},
+    {"unknown-status", group::kPolicies, "LIST|none", "504",
+     "Statuses of an inner proxy that leave the outcome unknown", false, true, ReadUnknownStatus},
+    {"busy-status", group::kPolicies, "STATUS", "409",
      "Sent for in-flight and outcome-unknown, for senders that take 4xx as final", false, true, ReadBusyStatus},
-    {"on-store-error", kPolicies, "reject|forward", "reject", "Fail closed (503) or open when the store cannot answer",
-     false, true,
+    {"on-store-error", group::kPolicies, "reject|forward", "reject",
+     "Fail closed (503) or open when the store cannot answer", false, true,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<StoreErrorPolicy>(
            v[0], {{"reject", StoreErrorPolicy::kReject}, {"forward", StoreErrorPolicy::kForward}},
            &o.route.on_store_error);
      }},
-    {"store-request-body", kPolicies, "on|off", "on", "Keep request bodies, for people and for redelivery", false, true,
-     [](const Values& v, ServeOptions& o) { return ReadOnOff(v[0], &o.route.store_request_body); }},
-    {"max-stored-body", kPolicies, "SIZE", "1MiB",
+    {"store-request-body", group::kPolicies, "on|off", "on", "Keep request bodies, for people and for redelivery",
+     false, true, [](const Values& v, ServeOptions& o) { return ReadOnOff(v[0], &o.route.store_request_body); }},
+    {"max-stored-body", group::kPolicies, "SIZE", "1MiB",
      "Larger responses pass through and are remembered without their body", false, true,
      [](const Values& v, ServeOptions& o) { return ReadSize(v[0], 0, kGiB, &o.route.max_stored_body); }},
 
-    {"max-body", kLimits, "SIZE", "10MiB", "Larger requests are refused", false, false,
+    {"max-body", group::kLimits, "SIZE", "10MiB", "Larger requests are refused", false, false,
      [](const Values& v, ServeOptions& o) { return ReadSize(v[0], 1, kGiB, &o.ingress.max_body); }},
-    {"max-connections", kLimits, "N", "10000", "Open connections", false, false,
+    {"max-connections", group::kLimits, "N", "10000", "Open connections", false, false,
      [](const Values& v, ServeOptions& o) { return ReadCount(v[0], 1, 1'000'000, &o.ingress.max_connections); }},
-    {"max-in-flight", kLimits, "N", "1024", "Requests accepted and not yet answered", false, false,
+    {"max-in-flight", group::kLimits, "N", "1024", "Requests accepted and not yet answered", false, false,
      [](const Values& v, ServeOptions& o) { return ReadCount(v[0], 1, 1'000'000, &o.limits.max_in_flight); }},
-    {"workers", kLimits, "N", "64", "Requests being forwarded at once", false, false,
+    {"workers", group::kLimits, "N", "64", "Requests being forwarded at once", false, false,
      [](const Values& v, ServeOptions& o) { return ReadCount(v[0], 1, 4096, &o.limits.workers); }},
-    {"max-buffered", kLimits, "SIZE", "512MiB", "Request and response bytes in memory, all connections together", false,
-     false, [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 1024 * kGiB, &o.max_buffered); }},
-    {"request-timeout", kLimits, "DURATION", "30s", "For receiving a whole request", false, false,
+    {"max-buffered", group::kLimits, "SIZE", "512MiB", "Request and response bytes in memory, all connections together",
+     false, false, [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 1024 * kGiB, &o.max_buffered); }},
+    {"request-timeout", group::kLimits, "DURATION", "30s", "For receiving a whole request", false, false,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, kHour, &o.ingress.request_timeout_ms); }},
-    {"idle-timeout", kLimits, "DURATION", "75s", "For a connection between two requests", false, false,
+    {"idle-timeout", group::kLimits, "DURATION", "75s", "For a connection between two requests", false, false,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 1, kDay, &o.ingress.idle_timeout_ms); }},
-    {"drain-timeout", kLimits, "DURATION", "30s", "SIGTERM: how long to finish what is in flight", false, true,
+    {"drain-timeout", group::kLimits, "DURATION", "30s", "SIGTERM: how long to finish what is in flight", false, true,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 0, kHour, &o.drain_timeout_ms); }},
 
-    {"data-dir", kStore, "DIR", "./oncegate-data", "The store; created if absent; used by one process at a time", false,
-     false, [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.store.directory); }},
-    {"durability", kStore, "sync|async", "sync", "async survives kill -9 but not power loss", false, false,
+    {"data-dir", group::kStore, "DIR", "./oncegate-data", "The store; created if absent; used by one process at a time",
+     false, false, [](const Values& v, ServeOptions& o) { return ReadPath(v[0], &o.store.directory); }},
+    {"durability", group::kStore, "sync|async", "sync", "async survives kill -9 but not power loss", false, false,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<Durability>(v[0], {{"sync", Durability::kSync}, {"async", Durability::kAsync}},
                                      &o.store.durability);
      }},
-    {"restored", kStore, "accept|hold", "",
+    {"restored", group::kStore, "accept|hold", "",
      "What becomes of new keys in a store restored from a backup, which does not start without", false, false,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<RestoredPolicy>(v[0], {{"accept", RestoredPolicy::kAccept}, {"hold", RestoredPolicy::kHold}},
                                          &o.store.restored.emplace());
      }},
-    {"cleanup-interval", kStore, "DURATION", "1m", "How often expired data is looked for; 0s: only when asked", false,
-     false,
+    {"cleanup-interval", group::kStore, "DURATION", "1m", "How often expired data is looked for; 0s: only when asked",
+     false, false,
      [](const Values& v, ServeOptions& o) { return ReadDuration(v[0], 0, 7 * kDay, &o.store.cleanup_interval_ms); }},
-    {"cache-size", kStore, "SIZE", "128MiB", "Memory for data that was read", false, false,
+    {"cache-size", group::kStore, "SIZE", "128MiB", "Memory for data that was read", false, false,
      [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 1024 * kGiB, &o.store.cache_bytes); }},
-    {"memtable-size", kStore, "SIZE", "64MiB", "Memory for data that was written and is not yet sorted", false, false,
-     [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 4 * kGiB, &o.store.memtable_bytes); }},
+    {"memtable-size", group::kStore, "SIZE", "64MiB", "Memory for data that was written and is not yet sorted", false,
+     false, [](const Values& v, ServeOptions& o) { return ReadSize(v[0], kMiB, 4 * kGiB, &o.store.memtable_bytes); }},
 
-    {"log-format", kLog, "text|json", "text", "Of the log on standard error", false, false,
+    {"log-format", group::kLog, "text|json", "text", "Of the log on standard error", false, false,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<LogFormat>(v[0], {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}, &o.log_format);
      }},
-    {"log-level", kLog, "debug|info|warn|error", "info", "The least that is logged", false, false,
+    {"log-level", group::kLog, "debug|info|warn|error", "info", "The least that is logged", false, false,
      [](const Values& v, ServeOptions& o) {
        return ReadChoice<LogLevel>(v[0],
                                    {{"debug", LogLevel::kDebug},
@@ -401,7 +397,8 @@ Values DefaultValues(const ServeFlag& flag) {
 }
 
 bool IsRouteFlag(const ServeFlag& flag) {
-  return flag.group == kApplication || flag.group == kKeys || flag.group == kPolicies || flag.group == kProviderGroup;
+  return flag.group == group::kApplication || flag.group == group::kKeys || flag.group == group::kPolicies ||
+         flag.group == kProviderGroup;
 }
 
 Status ApplyFlags(const GivenFlags& given, FlagsOf which, ServeOptions* options) {

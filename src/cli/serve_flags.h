@@ -82,10 +82,22 @@ struct ServeOptions {
   [[nodiscard]] bool has_gateway() const { return upstream.has_value() || !routes.empty(); }
 };
 
+// Under which the help lists them.
+namespace group {
+inline constexpr std::string_view kConfiguration = "Configuration";
+inline constexpr std::string_view kListeners = "Listeners";
+inline constexpr std::string_view kApplication = "Application";
+inline constexpr std::string_view kKeys = "Keys";
+inline constexpr std::string_view kPolicies = "Policies";
+inline constexpr std::string_view kLimits = "Limits";
+inline constexpr std::string_view kStore = "Store";
+inline constexpr std::string_view kLog = "Log";
+}  // namespace group
+
 // One flag of `serve`, in the one table that help, files, variables and reloads are made from.
 struct ServeFlag {
-  std::string_view name;  // without dashes
-  std::string_view group;
+  std::string_view name;          // without dashes
+  std::string_view group;         // one of group
   std::string_view value;         // what stands for the value in the help
   std::string_view default_text;  // applied when nothing else is given; empty: none
   std::string_view help;

@@ -35,13 +35,6 @@ struct ClaimWish {
   int64_t wait_ms = 0;
 };
 
-// Printable, not empty, not too long: fit for lists and metrics.
-bool IsPresentable(std::string_view text, size_t bytes_max) {
-  return !text.empty() && text.size() <= bytes_max && std::none_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
-}
-
 Status ReadText(std::string_view name, const element& value, size_t bytes_max, std::string* text) {
   std::string_view view;
   if (value.get(view) != simdjson::SUCCESS) return InvalidArgument(Quoted(name) + " is not a string");

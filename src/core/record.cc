@@ -38,6 +38,12 @@ std::string FormatToken(const Token& token) {
   return ToHex(Bytes(token));
 }
 
+bool IsPresentable(std::string_view text, size_t bytes_max) {
+  return !text.empty() && text.size() <= bytes_max && std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
+}
+
 bool ParseToken(std::string_view text, Token* token) {
   std::string bytes;
   if (text.size() != 2 * token->size() || !FromHex(text, &bytes)) return false;

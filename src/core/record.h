@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -35,6 +36,10 @@ Token NewToken();
 std::string FormatUuid(const RecordId& id);
 std::string FormatToken(const Token& token);  // 32 hexadecimal digits
 bool ParseToken(std::string_view text, Token* token);
+
+// Whether a key's type or a label's name or value is fit for lists and metrics: 1 to `bytes_max` bytes, and none of
+// them a control character.
+bool IsPresentable(std::string_view text, size_t bytes_max);
 
 // The names of the contract: "in_progress", "completed", "unknown".
 std::string_view RecordStateName(RecordState state);

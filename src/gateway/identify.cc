@@ -5,16 +5,6 @@
 namespace oncegate {
 namespace {
 
-// A type or label that people and metrics can show: printable, not too long. Others are left out.
-bool IsPresentable(std::string_view text, size_t bytes_max) {
-  if (text.empty() || text.size() > bytes_max) return false;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) return false;
-  }
-  return true;
-}
-
 Result<std::string> KeyFromHeaders(const Route& route, const http::Fields& fields) {
   for (const std::string& name : route.key_headers) {
     const size_t count = fields.Count(name);

@@ -1,23 +1,11 @@
 #include "gateway/provider.h"
 
-#include <algorithm>
 #include <array>
 #include <vector>
 
 #include "gateway/route.h"
 
 namespace oncegate {
-namespace {
-
-bool IsPresentable(std::string_view text, size_t bytes_max) {
-  return !text.empty() && text.size() <= bytes_max && std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= 0x20 && byte != 0x7f;
-  });
-}
-
-}  // namespace
-
 ProviderFindings Inspect(const ProviderRoute& provider, const InboundRequest& request, int64_t wall_ms) {
   const http::Fields& fields = request.head.fields;
   std::vector<HeaderLine> headers;

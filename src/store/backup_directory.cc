@@ -30,7 +30,7 @@ bool IsOfThePath(int error) {
   return std::find(kErrors.begin(), kErrors.end(), error) != kErrors.end();
 }
 
-Status FromErrno(int error, const std::string& message) {
+Status FromPathErrno(int error, const std::string& message) {
   const std::string text = message + ": " + std::strerror(error);
   if (IsOfThePath(error)) return InvalidArgument(text);
   return error == ENOSPC || error == EDQUOT ? NoSpace(text) : Unavailable(text);
@@ -50,7 +50,7 @@ Status MakeDirectory(const std::string& directory) {
   const int error = errno;
   if (error == ENOENT)
     return InvalidArgument("cannot create the directory " + directory + ": the directory above it does not exist");
-  return FromErrno(error, "cannot create the directory " + directory);
+  return FromPathErrno(error, "cannot create the directory " + directory);
 }
 
 Result<std::vector<std::string>> NamesIn(const std::string& directory) {
@@ -60,17 +60,17 @@ Result<std::vector<std::string>> NamesIn(const std::string& directory) {
     const std::string name = entry->path().filename().string();
     if (name != "lost+found") names.push_back(name);
   }
-  if (error) return FromErrno(error.value(), "cannot read the directory " + directory);
+  if (error) return FromPathErrno(error.value(), "cannot read the directory " + directory);
   return names;
 }
 
 Status SyncDirectory(const std::string& directory) {
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return FromErrno(errno, "cannot open the directory " + directory);
+  if (fd < 0) return FromPathErrno(errno, "cannot open the directory " + directory);
   const int result = fsync(fd);
   const int error = errno;
   close(fd);
-  return result == 0 ? OkStatus() : FromErrno(error, "cannot sync the directory " + directory);
+  return result == 0 ? OkStatus() : FromPathErrno(error, "cannot sync the directory " + directory);
 }
 
 bool LiesWithin(const std::string& inner, const std::string& outer) {
@@ -94,7 +94,7 @@ Result<BackupDirectory> BackupDirectory::OpenForWriting(const std::string& direc
     return InvalidArgument("the directory " + directory + " is not empty and not one for backups of oncegate");
   const std::string mark = directory + "/" + kMarkName;
   const int lock = open(mark.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock < 0) return FromErrno(errno, "cannot write to the backup directory " + directory);
+  if (lock < 0) return FromPathErrno(errno, "cannot write to the backup directory " + directory);
   BackupDirectory opened(lock);
   if (flock(lock, LOCK_EX | LOCK_NB) != 0) return Conflict("a backup is being written to " + directory + " already");
   return opened;
@@ -135,11 +135,11 @@ Status RestoreTarget::Finish() {
   std::error_code error;
   for (const std::string& name : *names) {
     fs::rename(staging_ + "/" + name, directory_ + "/" + name, error);
-    if (error) return FromErrno(error.value(), "cannot move " + name + " to " + directory_);
+    if (error) return FromPathErrno(error.value(), "cannot move " + name + " to " + directory_);
   }
   if (Status status = SyncDirectory(directory_); !status.ok()) return status;
   fs::rename(staging_ + "/CURRENT", directory_ + "/CURRENT", error);
-  if (error) return FromErrno(error.value(), "cannot move CURRENT to " + directory_);
+  if (error) return FromPathErrno(error.value(), "cannot move CURRENT to " + directory_);
   fs::remove_all(staging_, error);
   return SyncDirectory(directory_);
 }

@@ -14,9 +14,9 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-constexpr size_t kKeptParserBytesMax = 256 * 1024;
+constexpr size_t kKeptPathParserBytesMax = 256 * 1024;
 
-struct Parsers {
+struct PathParsers {
   simdjson::dom::parser whole;
   ondemand::parser lazy;
 };
@@ -131,14 +131,14 @@ JsonMatch MatchAt(const JsonPath& path, const std::vector<uint32_t>& at, ondeman
 
 // The lazy parser would stop at a value and never see that the rest is broken, where the application's parser will.
 // Only numbers beyond 64 bits are let through: they are valid JSON that this parser cannot hold.
-bool IsWhole(const simdjson::padded_string& text, Parsers& parsers) {
+bool IsWhole(const simdjson::padded_string& text, PathParsers& parsers) {
   simdjson::dom::element whole;
   const simdjson::error_code error = parsers.whole.parse(text).get(whole);
   return error == simdjson::SUCCESS || error == simdjson::NUMBER_ERROR;
 }
 
 // Starts each path at the root.
-bool WalkDocument(const simdjson::padded_string& text, Parsers& parsers, const JsonPath& path, bool all_members,
+bool WalkDocument(const simdjson::padded_string& text, PathParsers& parsers, const JsonPath& path, bool all_members,
                   const Visit& visit) {
   ondemand::document document;
   if (parsers.lazy.iterate(text).get(document) != simdjson::SUCCESS) return false;
@@ -147,7 +147,8 @@ bool WalkDocument(const simdjson::padded_string& text, Parsers& parsers, const J
   return Walk(path, all_members, document, visit).From(root, 0) && document.is_alive();
 }
 
-std::optional<std::vector<JsonMatches>> Find(std::string_view text, std::span<const JsonPath> paths, Parsers& parsers) {
+std::optional<std::vector<JsonMatches>> Find(std::string_view text, std::span<const JsonPath> paths,
+                                             PathParsers& parsers) {
   const simdjson::padded_string padded(text);
   if (!IsWhole(padded, parsers)) return std::nullopt;
   std::vector<JsonMatches> all(paths.size());
@@ -235,16 +236,16 @@ Result<JsonPath> JsonPath::Parse(std::string_view text) {
 
 std::optional<std::vector<JsonMatches>> FindJson(std::string_view text, std::span<const JsonPath> paths) {
   if (text.empty()) return std::nullopt;
-  if (text.size() <= kKeptParserBytesMax) {
-    thread_local Parsers parsers;
+  if (text.size() <= kKeptPathParserBytesMax) {
+    thread_local PathParsers parsers;
     return Find(text, paths, parsers);
   }
-  Parsers parsers;  // its buffers are many times as large as the text: not kept
+  PathParsers parsers;  // its buffers are many times as large as the text: not kept
   return Find(text, paths, parsers);
 }
 
 std::optional<std::string> RedactJson(std::string_view text, std::span<const JsonPath> paths, bool* replaced) {
-  Parsers parsers;
+  PathParsers parsers;
   const simdjson::padded_string padded(text);
   if (!IsWhole(padded, parsers)) return std::nullopt;
   std::vector<std::pair<size_t, size_t>> ranges;  // begin and end

@@ -8,33 +8,13 @@
 
 #include "cli/app.h"
 #include "gateway/provider.h"
+#include "tests/cli/read_options.h"
 #include "tests/support/temp_path.h"
 
 namespace oncegate::cli {
 namespace {
 
-using Given = std::map<std::string, std::vector<std::string>, std::less<>>;
-using Variables = std::map<std::string, std::string>;
-
 constexpr char kTemplateFile[] = ONCEGATE_SOURCE_DIR "/data/oncegate.toml";
-
-std::string WriteFile(const std::string& name, const std::string& text) {
-  const std::string file = TempPath(name);
-  std::ofstream(file) << text;
-  return file;
-}
-
-ServeOptions MustRead(const Given& flags, const Variables& variables = {}) {
-  FlagSources sources;
-  sources.command_line = flags;
-  sources.variable = [&variables](const char* name) -> const char* {
-    const auto it = variables.find(name);
-    return it == variables.end() ? nullptr : it->second.c_str();
-  };
-  Result<ServeOptions> options = ReadServeOptions(sources);
-  EXPECT_TRUE(options.ok()) << options.status().message();
-  return options.ok() ? *std::move(options) : ServeOptions();
-}
 
 void ExpectLine(const std::string& text, const std::string& line) {
   EXPECT_NE(("\n" + text).find("\n" + line + "\n"), std::string::npos) << line << "\n in\n" << text;
@@ -42,7 +22,7 @@ void ExpectLine(const std::string& text, const std::string& line) {
 
 // What a second reading brings into force, less where it comes from.
 void ExpectSameWhenRead(const ServeOptions& options) {
-  const std::string file = WriteFile("again.toml", ConfigInForce(options));
+  const std::string file = WriteTempFile("again.toml", ConfigInForce(options));
   const ServeOptions again = MustRead({{"config", {file}}});
   const auto values = [](const ServeOptions& of) {
     std::string text;
@@ -68,8 +48,8 @@ void ExpectSameWhenRead(const ServeOptions& options) {
 }
 
 TEST(ConfigTextTest, EveryValueIsShownWithWhereItComesFrom) {
-  const std::string secret = WriteFile("secret", "hush hush\n");
-  const std::string file = WriteFile("once.toml", "workers = 3\nkey-pointer = [\"/a b\", \"/c\"]\n");
+  const std::string secret = WriteTempFile("secret", "hush hush\n");
+  const std::string file = WriteTempFile("once.toml", "workers = 3\nkey-pointer = [\"/a b\", \"/c\"]\n");
   const ServeOptions options = MustRead({{"provider", {"twilio"}}, {"secret-file", {secret}}, {"config", {file}}},
                                         {{"ONCEGATE_ON_UNKNOWN", "release"}, {"ONCEGATE_DATA_DIR", "it's here"}});
   const std::string text = ConfigInForce(options);
@@ -90,7 +70,7 @@ TEST(ConfigTextTest, EveryValueIsShownWithWhereItComesFrom) {
 }
 
 TEST(ConfigTextTest, WhatIsPrintedCanBeReadAgain) {
-  const std::string secret = WriteFile("secret", "hush hush\n");
+  const std::string secret = WriteTempFile("secret", "hush hush\n");
   ExpectSameWhenRead(MustRead({}));
   ExpectSameWhenRead(MustRead({{"provider", {"hubspot"}}, {"secret-file", {secret}}}));
   ExpectSameWhenRead(MustRead({{"mode", {"api"}}, {"key-header", {"A", "B"}}, {"label", {"a=/x,y", "b=/z"}}}));
@@ -108,10 +88,10 @@ TEST(ConfigTextTest, TheFinalStatusesOfAModeAreSpelledOut) {
 }
 
 TEST(ConfigTextTest, RoutesAreShownAsComments) {
-  const std::string secret = WriteFile("secret", "hush hush\n");
+  const std::string secret = WriteTempFile("secret", "hush hush\n");
   const std::string routes =
-      WriteFile("routes.json", R"([{"name":"pay","prefix":"/pay","provider":"stripe","secret-file":")" + secret +
-                                   R"("},{"name":"rest","prefix":"/","ttl":"9h","upstream":"http://b/v2"}])");
+      WriteTempFile("routes.json", R"([{"name":"pay","prefix":"/pay","provider":"stripe","secret-file":")" + secret +
+                                       R"("},{"name":"rest","prefix":"/","ttl":"9h","upstream":"http://b/v2"}])");
   const ServeOptions options = MustRead({{"routes", {routes}}, {"upstream", {"http://a:1"}}});
   const std::string text = ConfigInForce(options);
   ExpectLine(text, R"(# ttl = "24h"  # default of routes)");
@@ -145,16 +125,16 @@ TEST(ConfigTextTest, TheExampleFileListsEveryOptionWithItsDefault) {
   std::ifstream file(kTemplateFile);
   const std::string text(std::istreambuf_iterator<char>(file), {});
   const std::string wanted = ConfigTemplate();
-  EXPECT_EQ(text, wanted) << "cp " << WriteFile("oncegate.toml", wanted) << " data/oncegate.toml";
+  EXPECT_EQ(text, wanted) << "cp " << WriteTempFile("oncegate.toml", wanted) << " data/oncegate.toml";
   const ServeOptions options = MustRead({{"config", {kTemplateFile}}});
   EXPECT_EQ(options.texts, MustRead({}).texts);
   for (const ServeFlag& flag : ServeFlags())
     EXPECT_NE(text.find(std::string(flag.name) + " ="), std::string::npos) << flag.name;
 
   // A profile still has its say, and routes can be added.
-  const std::string routes = WriteFile("routes.json", R"([{"name":"a","prefix":"/","upstream":"http://a"}])");
+  const std::string routes = WriteTempFile("routes.json", R"([{"name":"a","prefix":"/","upstream":"http://a"}])");
   EXPECT_EQ(MustRead({{"config", {kTemplateFile}}, {"routes", {routes}}}).routes.at(0).route.scope, "a");
-  const std::string secret = WriteFile("secret", "hush hush\n");
+  const std::string secret = WriteTempFile("secret", "hush hush\n");
   const Given twilio{{"provider", {"twilio"}}, {"secret-file", {secret}}};
   Given with_file = twilio;
   with_file["config"] = {kTemplateFile};

@@ -8,24 +8,17 @@
 #include "base/units.h"
 #include "gateway/provider.h"
 #include "gateway/route_table.h"
+#include "tests/cli/read_options.h"
 #include "tests/support/temp_path.h"
 
 namespace oncegate::cli {
 namespace {
 
-using Given = std::map<std::string, std::vector<std::string>, std::less<>>;
-
-std::string WriteFile(const std::string& name, const std::string& text) {
-  const std::string file = TempPath(name);
-  std::ofstream(file) << text;
-  return file;
-}
-
 class RoutesFileTest : public testing::Test {
  protected:
   Result<ServeOptions> Read(const std::string& json, Given flags = {}) {
     FlagSources sources;
-    flags["routes"] = {WriteFile("routes.json", json)};
+    flags["routes"] = {WriteTempFile("routes.json", json)};
     sources.command_line = std::move(flags);
     sources.variable = [](const char*) -> const char* { return nullptr; };
     return ReadServeOptions(sources);
@@ -61,7 +54,7 @@ class RoutesFileTest : public testing::Test {
         .route;
   }
 
-  const std::string secret_ = WriteFile("secret", "hush hush\n");
+  const std::string secret_ = WriteTempFile("secret", "hush hush\n");
 };
 
 TEST_F(RoutesFileTest, EveryRouteHasItsOwnValuesAndTheFlagsAsDefaults) {
@@ -246,7 +239,7 @@ TEST_F(RoutesFileTest, OwnProfilesAreGivenByFileInAListOrInTheRoute) {
   const std::string profile = kOwnProfile;
   const std::string secret = R"(,"secret-file":")" + secret_ + "\"}";
   const std::string named = R"({"name":"a","prefix":"/a","provider":"own")" + secret;
-  const std::string file = WriteFile("own.json", profile);
+  const std::string file = WriteTempFile("own.json", profile);
   const auto ttl = [](const ServeOptions& options) { return FormatDurationMs(options.routes.at(0).route.ttl_ms); };
   EXPECT_EQ(ttl(MustRead("[" + named + "]", {{"provider-file", {file}}})), "9h");
   EXPECT_EQ(ttl(MustRead(R"({"routes":[)" + named + R"(],"profiles":[)" + profile + "]}")), "9h");
@@ -255,7 +248,7 @@ TEST_F(RoutesFileTest, OwnProfilesAreGivenByFileInAListOrInTheRoute) {
   EXPECT_EQ(Error(R"({"profiles":[)" + profile + "," + profile + R"(],"routes":[]})"),
             "profile 2: 'name': 'own' is given twice");
 
-  const std::string stripe = WriteFile("stripe.json", std::string(FindProfile("stripe")->json));
+  const std::string stripe = WriteTempFile("stripe.json", std::string(FindProfile("stripe")->json));
   EXPECT_EQ(Error("[]", {{"provider-file", {stripe}}}),
             "--provider-file: '" + stripe + "': 'name': 'stripe' is built in; give this one another name");
   EXPECT_EQ(Error("[]", {{"provider-file", {"/nowhere"}}}), "--provider-file: '/nowhere' cannot be read");

@@ -9,35 +9,11 @@
 #include "base/units.h"
 #include "cli/app.h"
 #include "gateway/provider.h"
+#include "tests/cli/read_options.h"
 #include "tests/support/temp_path.h"
 
 namespace oncegate::cli {
 namespace {
-
-using Given = std::map<std::string, std::vector<std::string>, std::less<>>;
-using Variables = std::map<std::string, std::string>;
-
-Result<ServeOptions> Read(const Given& flags, const Variables& variables = {}) {
-  FlagSources sources;
-  sources.command_line = flags;
-  sources.variable = [&variables](const char* name) -> const char* {
-    const auto it = variables.find(name);
-    return it == variables.end() ? nullptr : it->second.c_str();
-  };
-  return ReadServeOptions(sources);
-}
-
-ServeOptions MustRead(const Given& flags, const Variables& variables = {}) {
-  Result<ServeOptions> options = Read(flags, variables);
-  EXPECT_TRUE(options.ok()) << options.status().message();
-  return options.ok() ? *std::move(options) : ServeOptions();
-}
-
-std::string WriteFile(const std::string& name, const std::string& text) {
-  const std::string file = TempPath(name);
-  std::ofstream(file) << text;
-  return file;
-}
 
 TEST(ServeFlagsTest, DefaultsAreThoseOfTheContract) {
   const ServeOptions o = MustRead({});
@@ -207,7 +183,7 @@ TEST(ServeFlagsTest, ModeSetsTheFinalStatusesUnlessTheyAreGiven) {
 }
 
 TEST(ServeFlagsTest, AProviderSetsPoliciesThatFlagsOverrule) {
-  const std::string secret = WriteFile("secret", "hush\n");
+  const std::string secret = WriteTempFile("secret", "hush\n");
   const Route route = MustRead({{"provider", {"hubspot"}}, {"secret-file", {secret}}}).route;
   ASSERT_NE(route.provider, nullptr);
   EXPECT_TRUE(route.provider->verifier.has_value());
@@ -238,7 +214,7 @@ TEST(ServeFlagsTest, AProviderSetsPoliciesThatFlagsOverrule) {
 }
 
 TEST(ServeFlagsTest, ImpossibleProvidersAreRefusedWithoutShowingSecrets) {
-  const std::string secret = WriteFile("secret", "hush hush\n");
+  const std::string secret = WriteTempFile("secret", "hush hush\n");
   struct Row {
     Given flags;
     std::string wanted;
@@ -253,7 +229,7 @@ TEST(ServeFlagsTest, ImpossibleProvidersAreRefusedWithoutShowingSecrets) {
       {{{"provider", {"cloudevents"}}, {"secret-file", {secret}}},
        "--secret-file: CloudEvents requests are not signed"},
       {{{"provider", {"svix"}}, {"secret-file", {secret}}}, "--secret-file: secret 1 of the file is not of a form"},
-      {{{"provider", {"stripe"}}, {"secret-file", {WriteFile("empty", "\n")}}},
+      {{{"provider", {"stripe"}}, {"secret-file", {WriteTempFile("empty", "\n")}}},
        "--secret-file: the file holds no secret"},
       {{{"provider", {"stripe"}}, {"secret-file", {"/nowhere"}}}, "--secret-file: '/nowhere' cannot be read"},
       {{{"provider", {"stripe"}}, {"secret-file", {secret}}, {"public-url", {"x.example"}}},
@@ -298,15 +274,15 @@ TEST(ServeFlagsTest, TrustedProxiesAddUp) {
 }
 
 TEST(ServeFlagsTest, TokensOpenOtherAddresses) {
-  const std::string file = WriteFile("tokens", "ops:abc\n");
+  const std::string file = WriteTempFile("tokens", "ops:abc\n");
   const ServeOptions options = MustRead({{"control-listen", {"0.0.0.0:0"}}, {"control-token-file", {file}}});
   EXPECT_EQ(options.control_tokens.size(), 1U);
 }
 
 TEST(FlagSourcesTest, FlagsBeatVariablesBeatTheFile) {
-  const std::string file = WriteFile("order.toml",
-                                     "# comment\nttl = \"1h\"\nmax-body = 1MiB\nworkers = 3\n"
-                                     "key-header = [\"A\", \"B\"]\nmethods = \"PUT,POST\"\n");
+  const std::string file = WriteTempFile("order.toml",
+                                         "# comment\nttl = \"1h\"\nmax-body = 1MiB\nworkers = 3\n"
+                                         "key-header = [\"A\", \"B\"]\nmethods = \"PUT,POST\"\n");
   const Variables variables{{"ONCEGATE_CONFIG", file}, {"ONCEGATE_TTL", "2h"}, {"ONCEGATE_MAX_BODY", "2MiB"}};
   const ServeOptions all = MustRead({{"ttl", {"3h"}}}, variables);
   EXPECT_EQ(FormatDurationMs(all.route.ttl_ms), "3h");
@@ -342,14 +318,14 @@ TEST(FlagSourcesTest, ErrorsNameTheSource) {
       {"ttl = 1h\nworkers = 2\nttl = 2h\n", "ttl: given twice"},
   };
   for (const Row& row : rows) {
-    const std::string file = WriteFile("bad.toml", row.text);
+    const std::string file = WriteTempFile("bad.toml", row.text);
     const Result<ServeOptions> options = Read({{"config", {file}}});
     ASSERT_FALSE(options.ok()) << row.text;
     EXPECT_EQ(options.status().message().rfind(file, 0), 0U) << row.text << options.status().message();
     EXPECT_NE(options.status().message().find(row.wanted), std::string::npos) << row.text << options.status().message();
   }
   EXPECT_EQ(Read({{"config", {"/no/such.toml"}}}).status().message(), "--config: '/no/such.toml' cannot be read");
-  EXPECT_TRUE(Read({{"config", {WriteFile("section.toml", "[serve]\nttl = 1h\n")}}}).ok());
+  EXPECT_TRUE(Read({{"config", {WriteTempFile("section.toml", "[serve]\nttl = 1h\n")}}}).ok());
 }
 
 TEST(FlagSourcesTest, VariableNamesAreUpperSnakeCase) {

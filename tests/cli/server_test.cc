@@ -16,7 +16,7 @@
 namespace oncegate::cli {
 namespace {
 
-struct Ran {
+struct Finished {
   int exit_code = 0;
   std::string out;
   std::string err;
@@ -78,11 +78,11 @@ class ServerTest : public testing::Test {
     client.Send(line + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n");
     return client.Receive();
   }
-  Ran RunClient(Arguments arguments) {
+  Finished RunClient(Arguments arguments) {
     arguments.insert(arguments.end(), {"--control", server_->control_address()});
     return RunOffline(arguments);
   }
-  static Ran RunOffline(const Arguments& arguments) {
+  static Finished RunOffline(const Arguments& arguments) {
     std::ostringstream out;
     std::ostringstream err;
     const int exit_code = cli::Run(arguments, {out, err});
@@ -122,20 +122,20 @@ TEST_F(ServerTest, WithoutAnApplicationOnlyTheControlListenerRuns) {
 
 TEST_F(ServerTest, CommandsTalkToIt) {
   Start({{"final-status", {"2xx"}}});
-  const Ran stats = RunClient({"stats"});
+  const Finished stats = RunClient({"stats"});
   EXPECT_EQ(stats.exit_code, 0) << stats.err;
   EXPECT_NE(stats.out.find("records active"), std::string::npos) << stats.out;
   EXPECT_EQ(RunClient({"list"}).out, "no records\n");
   EXPECT_EQ(RunClient({"list", "--json"}).out, "{\"records\":[],\"next_cursor\":null}\n");
-  const Ran bad = RunClient({"list", "--limit", "0"});
+  const Finished bad = RunClient({"list", "--limit", "0"});
   EXPECT_EQ(bad.exit_code, 1);
   EXPECT_EQ(bad.err, "oncegate: 'limit' is a number from 1 to 1000 (bad-request)\n");
   for (const char* command : {"get", "release"}) {
-    const Ran missing = RunClient({command, "a/b", "--scope", "shop"});
+    const Finished missing = RunClient({command, "a/b", "--scope", "shop"});
     EXPECT_EQ(missing.exit_code, 1) << command;
     EXPECT_EQ(missing.err, "oncegate: there is no record of key 'a/b' in scope 'shop'\n") << command;
   }
-  const Ran cleanup = RunClient({"cleanup"});
+  const Finished cleanup = RunClient({"cleanup"});
   EXPECT_EQ(cleanup.exit_code, 0) << cleanup.err;
   EXPECT_EQ(cleanup.out.rfind("removed 0 expired records, 0 B came back", 0), 0U) << cleanup.out;
 }
@@ -215,11 +215,11 @@ TEST_F(ServerTest, ACertificateServesTheGatewayAndAControlListenerBeyondLoopback
   EXPECT_TRUE(server_->control_address().starts_with("https://"));
   const std::string port = std::to_string(RawClient::PortOf(server_->control_address()));
   setenv("SSL_CERT_FILE", certificates.ca_file().c_str(), 1);
-  const Ran stats =
+  const Finished stats =
       RunOffline({"stats", "--json", "--control", "https://localhost:" + port, "--control-token-file", token_file});
   EXPECT_EQ(stats.exit_code, kExitOk) << stats.err;
   unsetenv("SSL_CERT_FILE");
-  const Ran doubtful = RunOffline({"stats", "--control", "https://localhost:" + port});
+  const Finished doubtful = RunOffline({"stats", "--control", "https://localhost:" + port});
   EXPECT_EQ(doubtful.exit_code, kExitFailed) << "a certificate that nobody vouches for";
 
   const auto name_of = [&](const std::string& url) {
@@ -266,10 +266,10 @@ TEST_F(ServerTest, TheSameJsonComesFromTheDirectoryWhenNoServerRuns) {
   Start();
   const std::string online = RunClient({"list", "--json"}).out;
   server_->Drain();
-  const Ran offline = RunOffline({"list", "--json", "--data-dir", directory_ + "/data"});
+  const Finished offline = RunOffline({"list", "--json", "--data-dir", directory_ + "/data"});
   EXPECT_EQ(offline.exit_code, 0) << offline.err;
   EXPECT_EQ(offline.out, online);
-  const Ran stats = RunOffline({"stats", "--json", "--data-dir", directory_ + "/data"});
+  const Finished stats = RunOffline({"stats", "--json", "--data-dir", directory_ + "/data"});
   EXPECT_NE(stats.out.find(R"("requests":null)"), std::string::npos) << stats.out << stats.err;
 }
 

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/units.h"
 #include "tests/e2e/counting_app.h"
 #include "tests/e2e/process.h"
@@ -20,10 +19,6 @@ namespace oncegate {
 namespace {
 
 constexpr int64_t kDayS = 86'400;
-
-int64_t NowSeconds() {
-  return SystemClock().WallMs() / 1000;
-}
 
 // CRC-32 as zip has it, bit by bit: another code than the one under test.
 uint32_t Crc32(const std::string& bytes) {

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -19,13 +20,6 @@ namespace oncegate {
 namespace {
 
 constexpr int kStartMsMax = 30'000;
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // Starts the binary with these descriptors as standard output and error; the child dies with the test.
 pid_t Spawn(const std::vector<std::string>& arguments, int out, int err) {
@@ -51,6 +45,17 @@ int WaitFor(pid_t pid) {
 }
 
 }  // namespace
+
+int64_t NowSeconds() {
+  return std::time(nullptr);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
 
 CommandResult RunOncegate(const std::vector<std::string>& arguments) {
   const TempDir dir;

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,12 @@ struct CommandResult {
   std::string out;
   std::string err;
 };
+
+// Since the epoch, by the wall clock that the server goes by as well.
+int64_t NowSeconds();
+
+// All that a file holds; empty if it cannot be read.
+std::string ReadFile(const std::string& path);
 
 // Runs the real binary to its end.
 CommandResult RunOncegate(const std::vector<std::string>& arguments);

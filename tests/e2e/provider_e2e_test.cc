@@ -6,12 +6,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "tests/e2e/counting_app.h"
 #include "tests/e2e/process.h"
 #include "tests/support/provider_signer.h"
@@ -23,10 +21,6 @@ namespace oncegate {
 namespace {
 
 constexpr char kPublicUrl[] = "https://hooks.example.com";
-
-int64_t NowSeconds() {
-  return SystemClock().WallMs() / 1000;
-}
 
 void WriteFile(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
@@ -161,11 +155,6 @@ TEST_P(ProviderE2e, ADeliveryTakesEffectOnceAndForgeriesNever) {
   if (!sample_facts.secret.empty() && sample_facts.secret.size() > 6) {
     EXPECT_EQ(log.find(sample_facts.secret), std::string::npos) << log;
   }
-}
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 // The names of all files below a directory that hold `text`.

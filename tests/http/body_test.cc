@@ -10,12 +10,12 @@
 namespace oncegate::http {
 namespace {
 
-struct Row {
+struct BodyRow {
   std::string_view stream;
   std::string_view verdict;  // "BODY+REST", "error" or "more"
 };
 
-constexpr Row kChunked[] = {
+constexpr BodyRow kChunked[] = {
     {"5|hello|0||", "hello+"},
     {"5|hello|0||GET", "hello+GET"},
     {"0||", "+"},
@@ -78,7 +78,7 @@ constexpr Row kChunked[] = {
     {"0|X: a<0d>b||", "error"},
 };
 
-std::string Verdict(std::string_view stream, size_t step, BodyReader reader = BodyReader(Framing::kChunked, 0)) {
+std::string BodyVerdict(std::string_view stream, size_t step, BodyReader reader = BodyReader(Framing::kChunked, 0)) {
   std::string body;
   std::string_view rest = stream;
   size_t offered = 0;
@@ -100,10 +100,10 @@ std::string Verdict(std::string_view stream, size_t step, BodyReader reader = Bo
 }
 
 TEST(BodyReader, ChunkedTableGivesTheSameVerdictForEverySplit) {
-  for (const Row& row : kChunked) {
+  for (const BodyRow& row : kChunked) {
     const std::string stream = Bytes(row.stream);
     for (size_t step = 1; step <= stream.size(); ++step) {
-      EXPECT_EQ(Verdict(stream, step), row.verdict) << row.stream << " in steps of " << step;
+      EXPECT_EQ(BodyVerdict(stream, step), row.verdict) << row.stream << " in steps of " << step;
     }
   }
 }
@@ -121,19 +121,19 @@ TEST(BodyReader, ErrorsAreBadRequestsAndFinal) {
 
 TEST(BodyReader, LongSizeLinesAndTrailersAreRefused) {
   const std::string fits = "0;" + std::string(BodyReader::kChunkLineBytesMax - 4, 'x') + "\r\n\r\n";
-  EXPECT_EQ(Verdict(fits, fits.size()), "+");
-  EXPECT_EQ(Verdict("0;x" + fits.substr(2), fits.size()), "error");
-  EXPECT_EQ(Verdict("0;" + std::string(BodyReader::kChunkLineBytesMax, 'x'), 100), "error");
-  EXPECT_EQ(Verdict("0\r\nX:" + std::string(BodyReader::kTrailerBytesMax, 'x'), 100), "error");
-  EXPECT_EQ(Verdict("0\r\n" + Repeat("X:\r\n", kFieldsMax) + "\r\n", 100), "+");
-  EXPECT_EQ(Verdict("0\r\n" + Repeat("X:\r\n", kFieldsMax + 1) + "\r\n", 100), "error");
+  EXPECT_EQ(BodyVerdict(fits, fits.size()), "+");
+  EXPECT_EQ(BodyVerdict("0;x" + fits.substr(2), fits.size()), "error");
+  EXPECT_EQ(BodyVerdict("0;" + std::string(BodyReader::kChunkLineBytesMax, 'x'), 100), "error");
+  EXPECT_EQ(BodyVerdict("0\r\nX:" + std::string(BodyReader::kTrailerBytesMax, 'x'), 100), "error");
+  EXPECT_EQ(BodyVerdict("0\r\n" + Repeat("X:\r\n", kFieldsMax) + "\r\n", 100), "+");
+  EXPECT_EQ(BodyVerdict("0\r\n" + Repeat("X:\r\n", kFieldsMax + 1) + "\r\n", 100), "error");
 }
 
 TEST(BodyReader, CountedBodiesEndByTheirLength) {
   for (size_t step = 1; step <= 8; ++step) {
-    EXPECT_EQ(Verdict("hellorest", step, BodyReader(Framing::kContentLength, 5)).substr(0, 6), "hello+") << step;
+    EXPECT_EQ(BodyVerdict("hellorest", step, BodyReader(Framing::kContentLength, 5)).substr(0, 6), "hello+") << step;
   }
-  EXPECT_EQ(Verdict("hell", 4, BodyReader(Framing::kContentLength, 5)), "more");
+  EXPECT_EQ(BodyVerdict("hell", 4, BodyReader(Framing::kContentLength, 5)), "more");
   BodyReader cut_off(Framing::kContentLength, 5);
   EXPECT_FALSE(cut_off.done());
   EXPECT_FALSE(cut_off.FinishAtClose());
@@ -142,7 +142,7 @@ TEST(BodyReader, CountedBodiesEndByTheirLength) {
 TEST(BodyReader, NoBodyAndZeroLengthAreDoneAtOnce) {
   EXPECT_TRUE(BodyReader().done());
   EXPECT_TRUE(BodyReader(Framing::kContentLength, 0).done());
-  EXPECT_EQ(Verdict("rest", 4, BodyReader()), "+rest");
+  EXPECT_EQ(BodyVerdict("rest", 4, BodyReader()), "+rest");
   EXPECT_TRUE(BodyReader().FinishAtClose());
 }
 
@@ -166,7 +166,7 @@ TEST(BodyReader, RandomStreamsNeverCrashAndNeverDependOnTheSplit) {
     const size_t size = random() % 40;
     for (size_t i = 0; i < size; ++i) stream += kAlphabet[random() % kAlphabet.size()];
     if (stream.empty()) continue;
-    EXPECT_EQ(Verdict(stream, 1), Verdict(stream, stream.size())) << testing::PrintToString(stream);
+    EXPECT_EQ(BodyVerdict(stream, 1), BodyVerdict(stream, stream.size())) << testing::PrintToString(stream);
   }
 }
 

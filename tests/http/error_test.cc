@@ -8,14 +8,14 @@
 namespace oncegate::http {
 namespace {
 
-struct Row {
+struct ErrorRow {
   ErrorCode code;
   std::string_view name;
   int status;
   bool retryable;
 };
 
-constexpr Row kRows[] = {
+constexpr ErrorRow kErrorRows[] = {
     {ErrorCode::kBadRequest, "bad-request", 400, false},
     {ErrorCode::kMissingKey, "missing-key", 400, false},
     {ErrorCode::kInvalidKey, "invalid-key", 400, false},
@@ -42,7 +42,7 @@ constexpr Row kRows[] = {
 
 TEST(Error, TableOfTheContract) {
   std::set<ErrorCode> seen;
-  for (const Row& row : kRows) {
+  for (const ErrorRow& row : kErrorRows) {
     seen.insert(row.code);
     EXPECT_EQ(ErrorName(row.code), row.name);
     EXPECT_EQ(ErrorStatus(row.code), row.status) << row.name;

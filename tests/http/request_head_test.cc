@@ -11,7 +11,7 @@
 namespace oncegate::http {
 namespace {
 
-struct Row {
+struct RequestHeadRow {
   std::string_view request;
   // "METHOD TARGET VERSION BODY PERSISTENCE [100]", an error's name, or "more".
   std::string_view verdict;
@@ -20,7 +20,7 @@ struct Row {
 constexpr std::string_view kBad = "bad-request";
 constexpr std::string_view kPlain = "GET / 1.1 none keep";
 
-constexpr Row kRequestLines[] = {
+constexpr RequestHeadRow kRequestLines[] = {
     {"GET / HTTP/1.1|Host: a||", kPlain},
     {"|GET / HTTP/1.1|Host: a||", kPlain},
     {"||GET / HTTP/1.1|Host: a||", kBad},
@@ -84,7 +84,7 @@ constexpr Row kRequestLines[] = {
     {"{<22>id<22>: 1}|", kBad},
 };
 
-constexpr Row kTargets[] = {
+constexpr RequestHeadRow kTargets[] = {
     {"GET /a%2Fb?c=%00&d HTTP/1.1|Host: a||", "GET /a%2Fb?c=%00&d 1.1 none keep"},
     {"GET //a/../b HTTP/1.1|Host: a||", "GET //a/../b 1.1 none keep"},
     {"GET /\\<3c>^`{}<7c><22> HTTP/1.1|Host: a||", "GET /\\<^`{}|\" 1.1 none keep"},
@@ -127,7 +127,7 @@ constexpr Row kTargets[] = {
     {"GET a:443 HTTP/1.1|Host: a:443||", kBad},
 };
 
-constexpr Row kHosts[] = {
+constexpr RequestHeadRow kHosts[] = {
     {"GET / HTTP/1.1||", kBad},
     {"GET / HTTP/1.0||", "GET / 1.0 none close"},
     {"GET / HTTP/1.1|Host:a||", kPlain},
@@ -156,7 +156,7 @@ constexpr Row kHosts[] = {
     {"GET / HTTP/1.1|Host: a,b||", kPlain},
 };
 
-constexpr Row kFields[] = {
+constexpr RequestHeadRow kFields[] = {
     {"GET / HTTP/1.1|Host: a|X:||", kPlain},
     {"GET / HTTP/1.1|Host: a|X: <09> ||", kPlain},
     {"GET / HTTP/1.1|Host: a|X: a<09>b||", kPlain},
@@ -202,7 +202,7 @@ constexpr Row kFields[] = {
     {"GET / HTTP/1.1|Host: a|<0d><0d><0a>", kBad},
 };
 
-constexpr Row kBodies[] = {
+constexpr RequestHeadRow kBodies[] = {
     {"POST / HTTP/1.1|Host: a|Content-Length: 5||hello", "POST / 1.1 length=5 keep"},
     {"POST / HTTP/1.1|Host: a|Content-Length: 0||", "POST / 1.1 none keep"},
     {"POST / HTTP/1.1|Host: a|Content-Length: 0005||", "POST / 1.1 length=5 keep"},
@@ -275,7 +275,7 @@ constexpr Row kBodies[] = {
     {"POST / HTTP/1.0|Host: a|Transfer-Encoding: identity||", kBad},
 };
 
-constexpr Row kConnections[] = {
+constexpr RequestHeadRow kConnections[] = {
     {"GET / HTTP/1.1|Host: a|Connection: close||", "GET / 1.1 none close"},
     {"GET / HTTP/1.1|Host: a|Connection: CLOSE||", "GET / 1.1 none close"},
     {"GET / HTTP/1.1|Host: a|Connection: x, close ,y||", "GET / 1.1 none close"},
@@ -326,7 +326,7 @@ std::string VerdictOf(ParseState state, const HeadParser& parser, const RequestH
 
 // The verdict after the prefixes of the given sizes and then the whole were offered, each in a buffer of its own so
 // that a sanitizer sees reads past its end and into the one before.
-std::string Verdict(std::string_view request, const std::vector<size_t>& prefixes, size_t* consumed = nullptr) {
+std::string HeadVerdict(std::string_view request, const std::vector<size_t>& prefixes, size_t* consumed = nullptr) {
   HeadParser parser;
   RequestHead head;
   for (const size_t size : prefixes) {
@@ -340,22 +340,22 @@ std::string Verdict(std::string_view request, const std::vector<size_t>& prefixe
   return VerdictOf(state, parser, head);
 }
 
-std::string VerdictByteByByte(std::string_view request) {
+std::string HeadVerdictByteByByte(std::string_view request) {
   std::vector<size_t> prefixes;
   for (size_t size = 0; size < request.size(); ++size) prefixes.push_back(size);
-  return Verdict(request, prefixes);
+  return HeadVerdict(request, prefixes);
 }
 
 TEST(RequestHead, TablesGiveTheSameVerdictForEverySplit) {
   size_t rows = 0;
   const auto check = [&rows](const auto& table) {
-    for (const Row& row : table) {
+    for (const RequestHeadRow& row : table) {
       const std::string request = Bytes(row.request);
       ++rows;
-      EXPECT_EQ(Verdict(request, {}), row.verdict) << row.request;
-      EXPECT_EQ(VerdictByteByByte(request), row.verdict) << row.request << " byte by byte";
+      EXPECT_EQ(HeadVerdict(request, {}), row.verdict) << row.request;
+      EXPECT_EQ(HeadVerdictByteByByte(request), row.verdict) << row.request << " byte by byte";
       for (size_t size = 0; size < request.size(); ++size) {
-        EXPECT_EQ(Verdict(request, {size}), row.verdict) << row.request << " split at " << size;
+        EXPECT_EQ(HeadVerdict(request, {size}), row.verdict) << row.request << " split at " << size;
       }
     }
   };
@@ -371,7 +371,7 @@ TEST(RequestHead, TablesGiveTheSameVerdictForEverySplit) {
 TEST(RequestHead, ConsumesTheHeadAndNothingElse) {
   const std::string head = Bytes("|POST /x HTTP/1.1|Host: a|Content-Length: 5||");
   size_t consumed = 0;
-  EXPECT_EQ(Verdict(head + "hello", {}, &consumed), "POST /x 1.1 length=5 keep");
+  EXPECT_EQ(HeadVerdict(head + "hello", {}, &consumed), "POST /x 1.1 length=5 keep");
   EXPECT_EQ(consumed, head.size());
 }
 
@@ -427,25 +427,25 @@ std::string HeadOfSize(size_t size) {
 }
 
 TEST(RequestHead, AHeadOverTheLimitIsTooLarge) {
-  EXPECT_EQ(Verdict(HeadOfSize(kHeadBytesMax), {}), kPlain);
-  EXPECT_EQ(Verdict(HeadOfSize(kHeadBytesMax), {kHeadBytesMax - 1}), kPlain);
-  EXPECT_EQ(Verdict(HeadOfSize(kHeadBytesMax + 1), {}), "head-too-large");
-  EXPECT_EQ(Verdict(HeadOfSize(kHeadBytesMax + 1), {kHeadBytesMax}), "head-too-large");
-  EXPECT_EQ(Verdict(std::string(kHeadBytesMax - 1, 'x'), {}), "more");
-  EXPECT_EQ(Verdict(std::string(kHeadBytesMax, 'x'), {}), "head-too-large");
+  EXPECT_EQ(HeadVerdict(HeadOfSize(kHeadBytesMax), {}), kPlain);
+  EXPECT_EQ(HeadVerdict(HeadOfSize(kHeadBytesMax), {kHeadBytesMax - 1}), kPlain);
+  EXPECT_EQ(HeadVerdict(HeadOfSize(kHeadBytesMax + 1), {}), "head-too-large");
+  EXPECT_EQ(HeadVerdict(HeadOfSize(kHeadBytesMax + 1), {kHeadBytesMax}), "head-too-large");
+  EXPECT_EQ(HeadVerdict(std::string(kHeadBytesMax - 1, 'x'), {}), "more");
+  EXPECT_EQ(HeadVerdict(std::string(kHeadBytesMax, 'x'), {}), "head-too-large");
   // What lies beyond the limit does not count, however it arrives.
-  EXPECT_EQ(Verdict(std::string(kHeadBytesMax, 'x') + '\0', {}), "head-too-large");
-  EXPECT_EQ(Verdict(std::string(kHeadBytesMax - 1, 'x') + '\0', {}), "bad-request");
+  EXPECT_EQ(HeadVerdict(std::string(kHeadBytesMax, 'x') + '\0', {}), "head-too-large");
+  EXPECT_EQ(HeadVerdict(std::string(kHeadBytesMax - 1, 'x') + '\0', {}), "bad-request");
 }
 
 TEST(RequestHead, MoreFieldsThanTheLimitAreTooLarge) {
   const std::string start = "GET / HTTP/1.1\r\nHost: a\r\n";
-  EXPECT_EQ(Verdict(start + Repeat("X: y\r\n", kFieldsMax - 1) + "\r\n", {}), kPlain);
+  EXPECT_EQ(HeadVerdict(start + Repeat("X: y\r\n", kFieldsMax - 1) + "\r\n", {}), kPlain);
   const std::string full = start + Repeat("X: y\r\n", kFieldsMax - 1);
-  EXPECT_EQ(Verdict(full + "\r", {}), "more");
-  EXPECT_EQ(Verdict(full + "X", {}), "head-too-large");
-  EXPECT_EQ(VerdictByteByByte(full + "X: \x01\r\n\r\n"), "head-too-large");
-  EXPECT_EQ(Verdict(full + "X: \x01\r\n\r\n", {}), "head-too-large");
+  EXPECT_EQ(HeadVerdict(full + "\r", {}), "more");
+  EXPECT_EQ(HeadVerdict(full + "X", {}), "head-too-large");
+  EXPECT_EQ(HeadVerdictByteByByte(full + "X: \x01\r\n\r\n"), "head-too-large");
+  EXPECT_EQ(HeadVerdict(full + "X: \x01\r\n\r\n", {}), "head-too-large");
 }
 
 TEST(RequestHead, AnErrorIsFinalAndSaidInOneSentence) {
@@ -477,8 +477,8 @@ TEST(RequestHead, RandomBytesNeverCrashAndNeverDependOnTheSplit) {
       request +=
           random() % 8 == 0 ? std::string(1, static_cast<char>(random() % 256)) : pieces[random() % pieces.size()];
     }
-    const std::string whole = Verdict(request, {});
-    EXPECT_EQ(VerdictByteByByte(request), whole) << testing::PrintToString(request);
+    const std::string whole = HeadVerdict(request, {});
+    EXPECT_EQ(HeadVerdictByteByByte(request), whole) << testing::PrintToString(request);
   }
 }
 

@@ -9,7 +9,7 @@
 namespace oncegate::http {
 namespace {
 
-struct Row {
+struct ResponseHeadRow {
   std::string_view method;
   std::string_view response;
   std::string_view verdict;  // "STATUS [REASON] BODY PERSISTENCE", an error's name, or "more"
@@ -17,7 +17,7 @@ struct Row {
 
 constexpr std::string_view kBroken = "upstream-broken";
 
-constexpr Row kRows[] = {
+constexpr ResponseHeadRow kResponseHeadRows[] = {
     {"GET", "HTTP/1.1 200 OK|Content-Length: 2||hi", "200 [OK] length=2 keep"},
     {"GET", "HTTP/1.1 200 |Content-Length: 2||", "200 [] length=2 keep"},
     {"GET", "HTTP/1.1 200|Content-Length: 2||", "200 [] length=2 keep"},
@@ -85,7 +85,7 @@ constexpr Row kRows[] = {
     {"GET", "", "more"},
 };
 
-std::string Verdict(std::string_view method, std::string_view response, size_t step) {
+std::string ResponseVerdict(std::string_view method, std::string_view response, size_t step) {
   HeadParser parser;
   ResponseHead head;
   ParseState state = ParseState::kNeedMore;
@@ -114,11 +114,11 @@ std::string Verdict(std::string_view method, std::string_view response, size_t s
 }
 
 TEST(ResponseHead, TableGivesTheSameVerdictForEverySplit) {
-  for (const Row& row : kRows) {
+  for (const ResponseHeadRow& row : kResponseHeadRows) {
     const std::string response = Bytes(row.response);
-    EXPECT_EQ(Verdict(row.method, response, response.size() + 1), row.verdict) << row.response;
+    EXPECT_EQ(ResponseVerdict(row.method, response, response.size() + 1), row.verdict) << row.response;
     for (const size_t step : {1U, 2U, 3U, 7U, 16U}) {
-      EXPECT_EQ(Verdict(row.method, response, step), row.verdict) << row.response << " in steps of " << step;
+      EXPECT_EQ(ResponseVerdict(row.method, response, step), row.verdict) << row.response << " in steps of " << step;
     }
   }
 }
@@ -134,7 +134,9 @@ TEST(ResponseHead, HeadAndLengthOfAHeadAnswerAreKept) {
 
 TEST(ResponseHead, LimitsAreWiderThanThoseOfRequests) {
   const std::string start = "HTTP/1.1 204 x\r\n";
-  const auto verdict = [](const std::string& response) { return Verdict("GET", response, response.size() + 1); };
+  const auto verdict = [](const std::string& response) {
+    return ResponseVerdict("GET", response, response.size() + 1);
+  };
   EXPECT_EQ(verdict(start + Repeat("X: y\r\n", kResponseFieldsMax) + "\r\n"), "204 [x] none keep");
   EXPECT_EQ(verdict(start + Repeat("X: y\r\n", kResponseFieldsMax + 1) + "\r\n"), kBroken);
   const std::string filler(kResponseHeadBytesMax - start.size() - 7, 'x');
@@ -148,7 +150,8 @@ TEST(ResponseHead, RandomBytesNeverCrash) {
   for (int round = 0; round < 2000; ++round) {
     std::string response = "HTTP/1.1 200 OK\r\nX: y\r\n\r\n";
     for (size_t i = random() % 4; i > 0; --i) response[random() % response.size()] = static_cast<char>(random() % 256);
-    EXPECT_EQ(Verdict("GET", response, 1), Verdict("GET", response, 1000)) << testing::PrintToString(response);
+    EXPECT_EQ(ResponseVerdict("GET", response, 1), ResponseVerdict("GET", response, 1000))
+        << testing::PrintToString(response);
   }
 }
 

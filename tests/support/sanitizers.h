@@ -1,4 +1,5 @@
-// Which sanitizer a test runs under. They are built with Clang (CMakePresets.json); GCC would have to be asked otherwise.
+// Which sanitizer a test runs under. They are built with Clang (CMakePresets.json); GCC would have to be asked
+// otherwise.
 
 #pragma once
 

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,13 @@ inline std::string TempPath(std::string_view name) {
   };
   static const Directory directory;
   return directory.path + "/" + std::string(name);
+}
+
+// A file of that name and text at TempPath(name); its path.
+inline std::string WriteTempFile(std::string_view name, std::string_view text) {
+  std::string path = TempPath(name);
+  std::ofstream(path, std::ios::binary) << text;
+  return path;
 }
 
 }  // namespace oncegate

@@ -24,12 +24,6 @@ namespace oncegate {
 namespace {
 
 constexpr size_t kLarge = 8 * 1024 * 1024;
-const char* const kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
-
-void AnswerAll(Peer& peer) {
-  while (!peer.ReadRequest().empty()) peer.Send(kOk);
-}
-
 // Reads one request, sends those bytes, and closes.
 ScriptedServer::Script AnswerOnce(std::string answer) {
   return [answer = std::move(answer)](Peer& peer) {
@@ -77,7 +71,8 @@ class LateServer {
     const int client = accept(fd_, nullptr, nullptr);
     std::array<char, 4096> request{};
     const ssize_t size = recv(client, request.data(), request.size(), 0);
-    EXPECT_EQ(send(client, kOk, strlen(kOk), MSG_NOSIGNAL), static_cast<ssize_t>(strlen(kOk)));
+    EXPECT_EQ(send(client, kShortAnswer, strlen(kShortAnswer), MSG_NOSIGNAL),
+              static_cast<ssize_t>(strlen(kShortAnswer)));
     close(client);
     return {request.data(), static_cast<size_t>(std::max<ssize_t>(size, 0))};
   }
@@ -214,7 +209,7 @@ TEST_F(HttpUpstreamTest, DeliversTheAnswerAndKeepsTheConnection) {
 }
 
 TEST_F(HttpUpstreamTest, AConnectionClosedWhileIdleIsNotUsed) {
-  Serve({AnswerOnce(kOk), AnswerAll});
+  Serve({AnswerOnce(kShortAnswer), AnswerAll});
   ASSERT_EQ(Forward().end, ForwardEnd::kAnswered);
   ASSERT_TRUE(server_->AwaitFinishedConnections(1));
   ASSERT_EQ(Forward(MakeRequest("second")).end, ForwardEnd::kAnswered);
@@ -228,7 +223,7 @@ TEST_F(HttpUpstreamTest, AConnectionThatSpokeWhileIdleIsNotUsed) {
   Flag spoke;
   Serve({[=](Peer& peer) {
            peer.ReadRequest();
-           peer.Send(kOk);
+           peer.Send(kShortAnswer);
            answered.Await();
            peer.Send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
            spoke.Set();
@@ -274,7 +269,7 @@ TEST_F(HttpUpstreamTest, ARequestThatWasReadAndNotAnsweredIsBrokenAndSentOnce) {
 TEST_F(HttpUpstreamTest, AReusedConnectionThatDiesAfterTheRequestIsBrokenAndSentOnce) {
   Serve({[](Peer& peer) {
     peer.ReadRequest();
-    peer.Send(kOk);
+    peer.Send(kShortAnswer);
     peer.ReadRequest();
     peer.Reset();
   }});
@@ -379,8 +374,8 @@ struct AnswerRow {
 TEST_F(HttpUpstreamTest, AnswersOfAllKinds) {
   const std::string hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
   const std::vector<AnswerRow> rows = {
-      {"counted", kOk, ForwardEnd::kAnswered, 200, "hi"},
-      {"interim first", hints + kOk, ForwardEnd::kAnswered, 200, "hi"},
+      {"counted", kShortAnswer, ForwardEnd::kAnswered, 200, "hi"},
+      {"interim first", hints + kShortAnswer, ForwardEnd::kAnswered, 200, "hi"},
       {"interim only", hints, ForwardEnd::kBroken, 0, ""},
       {"switching", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", ForwardEnd::kBroken, 0, ""},
       {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1\r\n!\r\n0\r\n\r\n",
@@ -394,7 +389,7 @@ TEST_F(HttpUpstreamTest, AnswersOfAllKinds) {
       {"counted, cut", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi", ForwardEnd::kBroken, 200, "hi"},
       {"no content", "HTTP/1.1 204 No Content\r\n\r\n", ForwardEnd::kAnswered, 204, ""},
       {"error", "HTTP/1.1 503\r\nContent-Length: 0\r\n\r\n", ForwardEnd::kAnswered, 503, ""},
-      {"bytes after", std::string(kOk) + "HTTP/1.1 200 OK\r\n", ForwardEnd::kAnswered, 200, "hi"},
+      {"bytes after", std::string(kShortAnswer) + "HTTP/1.1 200 OK\r\n", ForwardEnd::kAnswered, 200, "hi"},
       {"garbage", "SSH-2.0-OpenSSH\r\n", ForwardEnd::kBroken, 0, ""},
       {"binary", std::string("\0\1\2\3", 4), ForwardEnd::kBroken, 0, ""},
       {"half a head", "HTTP/1.1 200 OK\r\nContent-Le", ForwardEnd::kBroken, 0, ""},
@@ -414,7 +409,7 @@ TEST_F(HttpUpstreamTest, AnswersOfAllKinds) {
 }
 
 TEST_F(HttpUpstreamTest, AConnectionWithBytesAfterTheAnswerIsNotKept) {
-  Serve({AnswerAndHold(std::string(kOk) + "x"), AnswerAll});
+  Serve({AnswerAndHold(std::string(kShortAnswer) + "x"), AnswerAll});
   ASSERT_EQ(Forward().end, ForwardEnd::kAnswered);
   ASSERT_EQ(Forward().end, ForwardEnd::kAnswered);
   EXPECT_EQ(server_->connections(), 2u);

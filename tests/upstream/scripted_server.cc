@@ -117,6 +117,10 @@ void Peer::AwaitClose() {
   }
 }
 
+void AnswerAll(Peer& peer) {
+  while (!peer.ReadRequest().empty()) peer.Send(kShortAnswer);
+}
+
 ScriptedServer::ScriptedServer(std::vector<Script> scripts, Wrap wrap)
     : scripts_(std::move(scripts)), wrap_(std::move(wrap)) {
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

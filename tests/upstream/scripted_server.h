@@ -67,6 +67,10 @@ class Peer {
   std::string buffer_;
 };
 
+// A short answer, and the script of a server that has no other.
+inline constexpr const char* kShortAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+void AnswerAll(Peer& peer);
+
 // A TCP server on a free port of 127.0.0.1. The n-th connection runs the n-th script, later ones the last one, each on
 // a thread of its own. Every wait in it is bounded, so that a test fails rather than hangs.
 class ScriptedServer {

@@ -13,12 +13,6 @@
 namespace oncegate {
 namespace {
 
-const char* const kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
-
-void AnswerAll(Peer& peer) {
-  while (!peer.ReadRequest().empty()) peer.Send(kOk);
-}
-
 class TlsTest : public testing::Test {
  protected:
   void Serve(std::vector<ScriptedServer::Script> scripts, const std::string& certified_name = "DNS:localhost") {
@@ -113,7 +107,7 @@ TEST_F(TlsTest, AnUnreadableCaFileIsAnInvalidArgument) {
 TEST_F(TlsTest, AConnectionClosedWhileIdleIsNotUsed) {
   Serve({[](Peer& peer) {
            peer.ReadRequest();
-           peer.Send(kOk);
+           peer.Send(kShortAnswer);
          },
          AnswerAll});
   ASSERT_EQ(Forward().end, ForwardEnd::kAnswered);
