@@ -23,11 +23,11 @@ else()
   target_compile_options(oncegate_options INTERFACE -fstack-protector-strong)
 endif()
 
-# Where headers cost more than what includes them: several files of a target in one compilation. Release builds compile
-# each file for itself, so that none leans on another's includes.
+# Headers cost more than what includes them: several files of a target are one compilation, wherever everything is likely
+# to be built at once. Release builds compile each file of src/ for itself, so that none leans on another's includes.
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
 if(ONCEGATE_UNITY)
   set(CMAKE_UNITY_BUILD ON)
-  set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
 endif()
 
 # oncegate_room(NAME SOURCES ... DEPS rooms... LIBS external...)
@@ -68,6 +68,9 @@ function(oncegate_test name)
   target_link_libraries(${name} PRIVATE oncegate_options ${ARG_DEPS} ${ARG_LIBS} GTest::gtest_main GTest::gmock)
   # What is tested is built as it ships; the tests themselves build two to three times faster like this, and run as fast.
   target_compile_options(${name} PRIVATE $<IF:$<BOOL:${ONCEGATE_SANITIZE}>,-O0,-O1>)
+  if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON)
+  endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
