@@ -141,7 +141,7 @@ Listener::Listener(const ListenerOptions& options, const Clock& clock, Logger& l
 
 Listener::~Listener() {
   Stop();
-  for (const int fd : {listen_fd_, epoll_fd_, stop_fd_}) {
+  for (const int fd : {listen_fd_, epoll_fd_, work_fd_, stop_fd_, wake_fd_}) {
     if (fd >= 0) close(fd);
   }
 }
@@ -149,24 +149,23 @@ Listener::~Listener() {
 void Listener::Start(Responder& responder) {
   responder_ = &responder;
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+  work_fd_ = epoll_create1(EPOLL_CLOEXEC);
   stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  for (const int fd : {listen_fd_, stop_fd_}) {
+  wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  const std::pair<int, int> watched[] = {
+      {epoll_fd_, listen_fd_}, {epoll_fd_, stop_fd_}, {epoll_fd_, wake_fd_}, {work_fd_, stop_fd_}};
+  for (const auto& [epoll_fd, fd] : watched) {
     epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
-    epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
   }
   for (size_t worker = 0; worker < options_.workers; ++worker) workers_.emplace_back([this, worker] { Work(worker); });
-  watcher_ = std::thread([this] { WatchConnections(); });
+  watcher_ = std::thread([this] { Watch(); });
 }
 
 void Listener::Stop() {
   if (!watcher_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(stop_fd_, &one, sizeof one);
-  work_.notify_all();
+  stopping_.store(true);
+  eventfd_write(stop_fd_, 1);
   watcher_.join();
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
@@ -175,7 +174,7 @@ void Listener::Stop() {
   new_streams_.clear();
 }
 
-void Listener::WatchConnections() {
+void Listener::Watch() {
   std::array<epoll_event, 128> events{};
   while (true) {
     AdoptStreams();
@@ -186,10 +185,13 @@ void Listener::WatchConnections() {
     for (int i = 0; i < count; ++i) {
       const int fd = events[static_cast<size_t>(i)].data.fd;
       if (fd == stop_fd_) return;
-      if (fd == listen_fd_) {
+      if (fd == wake_fd_) {
+        eventfd_t ignored = 0;
+        eventfd_read(wake_fd_, &ignored);
+      } else if (fd == listen_fd_) {
         AcceptAll();
-      } else {
-        Wake(fd);
+      } else if (streams_.contains(fd) && !ReadStream(fd)) {
+        CloseStream(fd);
       }
     }
     // Only now: a descriptor that is closed while events are handed out could be somebody else's by the next one.
@@ -263,22 +265,6 @@ bool Listener::EvictIdle() {
   return true;
 }
 
-// Bytes have come, or the client has closed: a worker takes over.
-void Listener::Wake(int fd) {
-  if (streams_.contains(fd)) {
-    if (!ReadStream(fd)) CloseStream(fd);
-    return;
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    const auto it = parked_.find(fd);
-    if (it == parked_.end()) return;
-    ready_.push_back(std::move(it->second));
-    parked_.erase(it);
-  }
-  work_.notify_one();
-}
-
 void Listener::CloseExpired() {
   const int64_t now_ms = clock_.SteadyMs();
   std::vector<ConnectionPtr> expired;
@@ -298,51 +284,62 @@ void Listener::CloseExpired() {
     if (connection->idle() || connection->lingering) continue;
     const std::string answer =
         responder_->Refuse(MakeError(ErrorCode::kRequestTimeout, "The request did not arrive in time."));
-    // Once, without waiting: this thread serves all connections.
+    // Once, without waiting: this thread closes all that have expired.
     connection->Write(answer);
   }
 }
 
 // Waits for the connection's next bytes without a thread. One event wakes it once, so that only one worker has it.
+// Bytes that TLS has taken from the kernel already are no event: then being able to write is one, so that the
+// connection comes back behind the others.
 void Listener::Park(ConnectionPtr connection) {
   Connection& c = *connection;
   const uint32_t wanted = c.tls != nullptr && c.tls->wants_write() ? EPOLLOUT : EPOLLIN | EPOLLRDHUP;
-  epoll_event event{.events = wanted | EPOLLONESHOT, .data = {.fd = c.fd}};
+  const uint32_t at_once = c.more_to_read ? uint32_t{EPOLLOUT} : 0;
+  epoll_event event{.events = wanted | at_once | EPOLLONESHOT, .data = {.fd = c.fd}};
   const int operation = c.watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   c.watched = true;
   const std::lock_guard lock(mutex_);
   const int fd = c.fd;
   parked_.emplace(fd, std::move(connection));
-  if (epoll_ctl(epoll_fd_, operation, fd, &event) == 0) return;
+  if (epoll_ctl(work_fd_, operation, fd, &event) == 0) return;
   parked_.erase(fd);
   --connections_;
 }
 
-void Listener::Work(size_t worker) {
+// Null: it expired meanwhile. A descriptor that is somebody else's by now does no harm: who comes too early parks
+// again.
+Listener::ConnectionPtr Listener::TakeParked(int fd) {
+  const std::lock_guard lock(mutex_);
+  const auto it = parked_.find(fd);
+  if (it == parked_.end()) return nullptr;
+  ConnectionPtr connection = std::move(it->second);
+  parked_.erase(it);
+  return connection;
+}
+
+// The next connection with bytes, or whose client has closed. Null: the listener stops, and nothing is left of what had
+// come by then: epoll goes round what is ready, so that between two events to stop there were all others.
+Listener::ConnectionPtr Listener::AwaitConnection() {
+  bool told_to_stop = false;
   while (true) {
-    ConnectionPtr connection;
-    {
-      std::unique_lock lock(mutex_);
-      work_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
-      if (ready_.empty()) return;
-      connection = std::move(ready_.front());
-      ready_.pop_front();
+    epoll_event event{};
+    if (epoll_wait(work_fd_, &event, 1, -1) != 1) continue;
+    if (event.data.fd == stop_fd_) {
+      if (std::exchange(told_to_stop, true)) return nullptr;
+    } else if (ConnectionPtr connection = TakeParked(event.data.fd)) {
+      return connection;
     }
+  }
+}
+
+void Listener::Work(size_t worker) {
+  while (ConnectionPtr connection = AwaitConnection()) {
     const Next next = Serve(*connection, worker);
     if (next == Next::kStream && BeginStream(connection)) continue;
-    if (next == Next::kPark) {
-      if (!connection->more_to_read) {
-        Park(std::move(connection));
-        continue;
-      }
-      // Bytes that TLS has taken from the kernel wake nobody: it queues again, behind the others. Not while they wait
-      // for the queue to be empty: a client that goes on sending would keep them.
-      const std::lock_guard lock(mutex_);
-      if (!stopping_) {
-        ready_.push_back(std::move(connection));
-        work_.notify_one();
-        continue;
-      }
+    if (next == Next::kPark && !stopping_.load()) {
+      Park(std::move(connection));
+      continue;
     }
     connection.reset();
     const std::lock_guard lock(mutex_);

@@ -1,9 +1,7 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -58,8 +56,9 @@ struct ListenerOptions {
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 
-// Connections of the control listener: one thread waits for bytes on all of them, a few workers read, answer and write.
-// Streams hold no worker: the thread that waits for bytes sends what they give, without waiting for any client.
+// Connections of the control listener: workers wait for bytes on all of them, and whom one comes to reads, answers and
+// writes. One more thread accepts, closes what has waited too long, and has the streams, which hold no worker: it sends
+// what they give, without waiting for any client.
 // Every byte is vetted by http/ before anybody else sees it: httplib's own connections would give a thread to each idle
 // client, a signal-unsafe select() to each read, and have the request-smuggling bugs named in docs/decisions.md.
 class Listener {
@@ -89,15 +88,15 @@ class Listener {
 
   Listener(const ListenerOptions& options, const Clock& clock, Logger& logger, int listen_fd);
 
-  void WatchConnections();
+  void Watch();
   bool HasConnections();
   void AcceptAll();
   void WatchListener(uint32_t events);
   void Admit(int fd, std::string client_ip);
-  void Wake(int fd);
   void CloseExpired();
   bool EvictIdle();
   void Park(ConnectionPtr connection);
+  ConnectionPtr TakeParked(int fd);
   // False: the listener stops.
   bool BeginStream(ConnectionPtr& connection);
   void AdoptStreams();
@@ -108,6 +107,7 @@ class Listener {
   void CloseStream(int fd);
 
   void Work(size_t worker);
+  ConnectionPtr AwaitConnection();
   Next Serve(Connection& connection, size_t worker);
   // Whether a whole request is in `connection`; otherwise `*next` says how it goes on.
   bool TakeRequest(Connection& connection, Next* next);
@@ -124,8 +124,10 @@ class Listener {
   Logger& logger_;
   uint16_t port_ = 0;
   int listen_fd_;
-  int epoll_fd_ = -1;
+  int epoll_fd_ = -1;  // of the watching thread: new connections and streams
+  int work_fd_ = -1;   // of the workers: parked connections
   int stop_fd_ = -1;
+  int wake_fd_ = -1;                                // of the watching thread: there are new streams
   int64_t accept_again_ms_ = 0;                     // of the watching thread; 0: accepting now
   int64_t streams_served_ms_ = 0;                   // likewise
   std::unordered_map<int, ConnectionPtr> streams_;  // likewise; by file descriptor
@@ -133,12 +135,10 @@ class Listener {
   Responder* responder_ = nullptr;
 
   std::mutex mutex_;
-  std::condition_variable work_;
   std::unordered_map<int, ConnectionPtr> parked_;  // guarded by mutex_; by file descriptor
-  std::deque<ConnectionPtr> ready_;                // guarded by mutex_
   std::vector<ConnectionPtr> new_streams_;         // guarded by mutex_; on their way to streams_
   size_t connections_ = 0;                         // guarded by mutex_
-  bool stopping_ = false;                          // guarded by mutex_
+  std::atomic<bool> stopping_{false};
 
   std::thread watcher_;
   std::vector<std::thread> workers_;

@@ -1,6 +1,7 @@
 // Answers without an end. They hold no worker: the listener's watching thread has them.
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <utility>
@@ -17,9 +18,12 @@ constexpr int kStreamSendBytes = 16 * 1024;
 // From now on the watching thread has the connection.
 bool Listener::BeginStream(ConnectionPtr& connection) {
   connection->deadline_ms = clock_.SteadyMs() + options_.send_timeout_ms;
-  const std::lock_guard lock(mutex_);
-  if (stopping_) return false;
-  new_streams_.push_back(std::move(connection));
+  if (stopping_.load()) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    new_streams_.push_back(std::move(connection));
+  }
+  eventfd_write(wake_fd_, 1);
   return true;
 }
 
@@ -34,7 +38,8 @@ void Listener::AdoptStreams() {
     // A kernel that takes megabytes for a client that does not read would tell it of what is long past.
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kStreamSendBytes, sizeof kStreamSendBytes);
     epoll_event event{.events = EPOLLIN | EPOLLRDHUP, .data = {.fd = fd}};
-    const bool watched = epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) == 0;
+    epoll_ctl(work_fd_, EPOLL_CTL_DEL, fd, nullptr);
+    const bool watched = epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0;
     streams_.emplace(fd, std::move(connection));
     if (!watched) CloseStream(fd);
   }

@@ -297,6 +297,10 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
   // after a crash has to read.
   options.max_total_wal_size = static_cast<uint64_t>(std::max<int64_t>(memtable_bytes_, 32LL << 20));
   options.max_background_jobs = 2;
+  // Who joins a group of writes sleeps once, until the group is on disk. Otherwise each is woken to put its own share
+  // into the memtable, and sleeps again: measured, a sixth fewer writes a second with 16 threads on two cores.
+  options.allow_concurrent_memtable_write = false;
+  options.enable_write_thread_adaptive_yield = false;
   options.max_open_files = 512;  // leaves descriptors for connections under the usual limit of 1024
   options.bytes_per_sync = 1 << 20;
   options.rate_limiter.reset(rocksdb::NewGenericRateLimiter(kBackgroundBytesPerSecondMax, kLimiterRefillUs,
