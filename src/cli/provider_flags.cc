@@ -83,18 +83,74 @@ const ServeFlag kProviderFlags[] = {
      true, true, ReadRedactions},
 };
 
-Status CheckRedactions(const Route& route) {
-  for (const auto& [name, pointer] : route.labels) {
-    for (const JsonPath& path : route.redact_paths) {
-      if (path.text() == pointer.text())
-        return InvalidArgument("--redact: '" + path.text() + "' is stored as label " + name + " (--label)");
+// Whether a value at `place` is within one that is redacted.
+bool IsRedacted(const Route& route, const JsonPath& place) {
+  const auto& parts = place.parts();
+  const auto same = [](const std::optional<std::string>& a, const std::optional<std::string>& b) {
+    return !a || !b || *a == *b;  // "*" may be either
+  };
+  const auto covers = [&](const std::vector<std::optional<std::string>>& redacted) {
+    if (redacted.size() > parts.size() + 1) return false;
+    if (redacted.size() <= parts.size()) return std::equal(redacted.begin(), redacted.end(), parts.begin(), same);
+    return std::equal(parts.begin(), parts.end(), redacted.begin(), same) &&
+           std::any_of(place.members().begin(), place.members().end(),
+                       [&](const JsonPath::Member& member) { return same(redacted.back(), member.name); });
+  };
+  return std::any_of(route.redact_paths.begin(), route.redact_paths.end(),
+                     [&](const JsonPath& path) { return covers(path.parts()); });
+}
+
+bool IsRedacted(const Route& route, const Profile& profile, const Source& source) {
+  if (source.kind == Source::Kind::kJson) return IsRedacted(route, profile.paths[source.json]);
+  const bool field = source.kind == Source::Kind::kForm || source.kind == Source::Kind::kQuery ||
+                     source.kind == Source::Kind::kFormJson;
+  return field &&
+         std::find(route.redact_fields.begin(), route.redact_fields.end(), source.name) != route.redact_fields.end();
+}
+
+bool IsRedacted(const Route& route, const Profile& profile, const KeyRule& rule) {
+  for (const KeyPart& part : rule.parts) {
+    for (const Source& source : part.any) {
+      if (IsRedacted(route, profile, source)) return true;
     }
   }
+  if (!rule.items) return false;
+  const auto redacted = [&](size_t path) { return IsRedacted(route, profile.paths[path]); };
+  return std::any_of(rule.items->with.begin(), rule.items->with.end(), redacted) ||
+         std::any_of(rule.items->of.begin(), rule.items->of.end(), redacted);
+}
+
+// What is part of a key, a label or a type is stored as such, and can be no secret.
+Status CheckRedactions(const Route& route) {
+  const auto redacted = [&route](const JsonPointer& pointer) {
+    const Result<JsonPath> place = JsonPath::Parse(pointer.text());
+    return place.ok() && IsRedacted(route, *place);
+  };
+  for (const auto& [name, pointer] : route.labels) {
+    if (redacted(pointer))
+      return InvalidArgument("--redact: '" + pointer.text() + "' is stored as label " + name + " (--label)");
+  }
   for (const JsonPointer& pointer : route.key_pointers) {
-    for (const JsonPath& path : route.redact_paths) {
-      if (path.text() == pointer.text())
-        return InvalidArgument("--redact: '" + path.text() + "' is the key (--key-pointer)");
-    }
+    if (redacted(pointer)) return InvalidArgument("--redact: '" + pointer.text() + "' is the key (--key-pointer)");
+  }
+  if (route.type_pointer && redacted(*route.type_pointer))
+    return InvalidArgument("--redact: '" + route.type_pointer->text() + "' is the type (--type-pointer)");
+  return OkStatus();
+}
+
+// The same for what the profile stores. Keys cannot do without it; labels and types can.
+Status CheckRedactions(const Route& route, ProviderRoute* provider) {
+  const Profile& profile = *provider->profile;
+  for (const KeyRule& rule : profile.keys) {
+    if (provider->makes_keys && IsRedacted(route, profile, rule))
+      return InvalidArgument("--redact: names a part of the key that the profile of " + profile.title +
+                             " makes; see 'oncegate providers " + profile.name + "'");
+  }
+  for (const auto& [name, source] : profile.labels) {
+    if (IsRedacted(route, profile, source)) provider->left_out_labels.push_back(name);
+  }
+  for (const Source& source : profile.type) {
+    if (IsRedacted(route, profile, source)) provider->makes_types = false;
   }
   return OkStatus();
 }
@@ -186,6 +242,7 @@ Status ApplyProvider(const GivenFlags& given, ServeOptions* options) {
   if (options->route.dedupe == Dedupe::kShadow && provider->verifier)
     options->warnings.push_back("--dedupe shadow forwards what " + profile.title +
                                 " has not signed, too: until it is on, the application has to check signatures itself");
+  if (Status status = CheckRedactions(options->route, provider.get()); !status.ok()) return status;
   if (provider->makes_keys) options->route.key_headers.clear();
   options->route.provider = std::move(provider);
   return OkStatus();

@@ -195,6 +195,8 @@ void Gateway::FindIdentity(DeliveryPtr delivery) {
       return PassInShadow(std::move(delivery), ShadowDecision::kMissingKey);
     switch (d.route->on_missing_key) {
       case MissingKeyPolicy::kPass:
+        // Whoever leaves out an unsigned id does not get what is known already executed once more.
+        if (!d.guard.empty()) break;
         d.plan = Delivery::Plan::kUnkeyed;
         return Enqueue(std::move(delivery));
       case MissingKeyPolicy::kReject:
@@ -251,9 +253,16 @@ bool Gateway::ElectGuard(DeliveryPtr& delivery) {
     return false;
   }
   d.guard_permit.emplace(std::get<InFlightTable::Permit>(std::move(admission)));
-  const Status status = FindGuarded(d);
-  if (status.ok()) return true;
-  StoreFailed(std::move(delivery), status);
+  if (const Status status = FindGuarded(d); !status.ok()) {
+    StoreFailed(std::move(delivery), status);
+    return false;
+  }
+  if (!d.key.key().empty()) return true;
+  // It has no key of its own, and its content is not known.
+  d.guard_permit->End(Ending::kForgot);
+  d.guard_permit.reset();
+  d.plan = Delivery::Plan::kUnkeyed;
+  Enqueue(std::move(delivery));
   return false;
 }
 

@@ -88,9 +88,16 @@ bool RedactQuery(const Route& route, std::string* target) {
   return redacted.has_value();
 }
 
+// Whether the body is a form of parts (RFC 7578), whose fields are not looked into.
+bool IsMultipart(const http::Fields& fields) {
+  constexpr std::string_view kMultipart = "multipart/";
+  const auto type = fields.Find("Content-Type");
+  return type && EqualsIgnoreCase(type->substr(0, kMultipart.size()), kMultipart);
+}
+
 // Replaces what the route says; true if there was anything. A body that JSON pointers are meant for and that is neither
-// JSON nor a form is not kept at all: what it holds is not known.
-bool Redact(const Route& route, StoredRequest* stored) {
+// JSON nor a form is not kept at all: what it holds is not known. Nor is a form of parts.
+bool Redact(const Route& route, bool multipart, StoredRequest* stored) {
   bool replaced = RedactQuery(route, &stored->target);
   if (!stored->body_kept || stored->body.empty() || (route.redact_paths.empty() && route.redact_fields.empty()))
     return replaced;
@@ -105,7 +112,7 @@ bool Redact(const Route& route, StoredRequest* stored) {
     stored->body = *form;
     return true;
   }
-  if (route.redact_paths.empty()) return replaced;
+  if (route.redact_paths.empty() && !multipart) return replaced;
   stored->body.clear();
   stored->body_kept = false;
   return true;
@@ -158,7 +165,7 @@ StoredRequest RequestToStore(const Route& route, const InboundRequest& request) 
   }
   stored.body_kept = route.store_request_body;
   if (stored.body_kept) stored.body = request.body;
-  if (Redact(route, &stored)) AppendField(kRedactedField, "yes", &stored.fields);
+  if (Redact(route, IsMultipart(fields), &stored)) AppendField(kRedactedField, "yes", &stored.fields);
   return stored;
 }
 

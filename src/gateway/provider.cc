@@ -1,5 +1,6 @@
 #include "gateway/provider.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -28,6 +29,9 @@ ProviderFindings Inspect(const ProviderRoute& provider, const InboundRequest& re
   findings.type = FirstValue(profile.type, reader);
   if (findings.type && !IsPresentable(*findings.type, kTypeBytesMax)) findings.type.reset();
   for (const auto& [name, source] : profile.labels) {
+    if (std::find(provider.left_out_labels.begin(), provider.left_out_labels.end(), name) !=
+        provider.left_out_labels.end())
+      continue;
     std::optional<std::string> value = reader.Value(source);
     if (value && IsPresentable(*value, kLabelBytesMax)) findings.labels.emplace_back(name, *std::move(value));
   }

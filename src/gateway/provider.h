@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "core/record.h"
@@ -19,8 +20,9 @@ struct ProviderRoute {
   std::shared_ptr<const Profile> profile;
   std::optional<SignatureVerifier> verifier;  // nothing: requests are not signed
   std::string public_url;
-  bool makes_keys = true;   // false: the operator named headers or pointers
-  bool makes_types = true;  // false: likewise
+  bool makes_keys = true;                    // false: the operator named headers or pointers
+  bool makes_types = true;                   // false: likewise
+  std::vector<std::string> left_out_labels;  // of the profile's: their values are to be redacted
 };
 
 // What a provider's profile says of one request.

@@ -1,5 +1,6 @@
 #include "store/rocksdb_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "store/bytes.h"

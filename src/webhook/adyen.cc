@@ -11,6 +11,20 @@ namespace {
 
 constexpr std::string_view kItem = "/notificationItems/*/NotificationRequestItem";
 constexpr size_t kPlainValues = 4;  // before the amount
+constexpr size_t kMerchantReference = 3;
+constexpr std::array<std::string_view, 13> kMembers{"notificationItems",
+                                                    "NotificationRequestItem",
+                                                    "pspReference",
+                                                    "originalReference",
+                                                    "merchantAccountCode",
+                                                    "merchantReference",
+                                                    "amount",
+                                                    "value",
+                                                    "currency",
+                                                    "eventCode",
+                                                    "success",
+                                                    "additionalData",
+                                                    "hmacSignature"};
 
 struct Item {
   std::array<std::string, 8> values;  // absent ones are empty
@@ -32,12 +46,18 @@ SignatureVerdict VerifyAdyenItems(const CompiledScheme& scheme, RequestReader& r
   const std::vector<JsonPath> paths{
       *JsonPath::Parse(item),
       *JsonPath::Parse(item + "/{pspReference,originalReference,merchantAccountCode,merchantReference}"),
-      *JsonPath::Parse(item + "/amount/{value,currency}"), *JsonPath::Parse(item + "/{eventCode,success}"),
-      *JsonPath::Parse(item + "/additionalData/{hmacSignature}")};
+      *JsonPath::Parse(item + "/amount/{value,currency}"),
+      *JsonPath::Parse(item + "/{eventCode,success}"),
+      *JsonPath::Parse(item + "/additionalData/{hmacSignature}"),
+      *JsonPath::Parse("/notificationItems/*")};
   const auto found = FindJson(request.request().body, paths);
   if (!found || (*found)[0].empty())
     return Refusal(SignatureReason::kMissing,
                    "there is no header HmacSignature, and no notificationItems in the body that are signed one by one");
+  if (RepeatsMember(request.request().body, kMembers))
+    return Refusal(SignatureReason::kMalformed, "the body has a member twice, of which only one can be signed");
+  if ((*found)[0].size() != (*found)[5].size())
+    return Refusal(SignatureReason::kMissing, "notificationItems holds something else than signed items");
   std::map<std::vector<uint32_t>, Item> items;
   for (const JsonMatch& match : (*found)[0]) items.try_emplace(match.at);
   Take((*found)[1], 0, &items);
@@ -50,9 +70,12 @@ SignatureVerdict VerifyAdyenItems(const CompiledScheme& scheme, RequestReader& r
     const std::optional<std::string> mac = DecodeBase64(one.signature);
     if (!mac) return Refusal(SignatureReason::kMalformed, "additionalData.hmacSignature is not base64");
     Pieces pieces;
-    for (const std::string& value : one.values) {
-      if (!pieces.empty()) pieces.emplace_back(":");
-      pieces.emplace_back(value);
+    for (size_t i = 0; i < one.values.size(); ++i) {
+      // What divides the values may stand in one of them only, or else it would not be known where the others end.
+      if (i != kMerchantReference && one.values[i].find(':') != std::string::npos)
+        return Refusal(SignatureReason::kMalformed, "a signed value holds the character that ends it");
+      if (i > 0) pieces.emplace_back(":");
+      pieces.emplace_back(one.values[i]);
     }
     if (!AnyMac(scheme.hmac_keys, pieces, *mac))
       return Refusal(SignatureReason::kMismatch, "the signature of an item is not one that these secrets make of it");

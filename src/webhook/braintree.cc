@@ -32,6 +32,11 @@ SignatureVerdict VerifyChallenge(RequestReader& request) {
   return Acceptance();
 }
 
+// The signature holds with and without the last line's end: both are one payload.
+std::string WithoutLineEnds(std::string_view payload) {
+  return std::string(payload.substr(0, payload.find_last_not_of('\n') + 1));
+}
+
 // Whether one pair of bt_signature is right.
 bool PairHolds(const CompiledScheme& scheme, std::string_view pair, std::string_view payload) {
   const size_t bar = pair.find('|');
@@ -63,7 +68,7 @@ SignatureVerdict VerifyBraintree(const CompiledScheme& scheme, RequestReader& re
   std::string_view rest = *signatures;
   for (size_t i = 0; i < SignatureVerifier::kCandidatesMax && !rest.empty(); ++i) {
     const size_t end = std::min(rest.find('&'), rest.size());
-    if (PairHolds(scheme, rest.substr(0, end), *payload)) return Acceptance();
+    if (PairHolds(scheme, rest.substr(0, end), *payload)) return Acceptance(WithoutLineEnds(*payload));
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return Refusal(

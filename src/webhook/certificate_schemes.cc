@@ -65,6 +65,11 @@ struct SnsMessage {
   std::vector<std::optional<std::string>> values;
   std::vector<JsonPath::Member> names;
 
+  [[nodiscard]] std::vector<std::string_view> all_names() const {
+    std::vector<std::string_view> all;
+    for (const JsonPath::Member& member : names) all.emplace_back(member.name);
+    return all;
+  }
   [[nodiscard]] const std::optional<std::string>& operator[](std::string_view name) const {
     const auto at =
         std::find_if(names.begin(), names.end(), [name](const auto& member) { return member.name == name; });
@@ -142,6 +147,8 @@ SignatureVerdict VerifySns(const CompiledScheme& scheme, RequestReader& request,
   const auto found = FindJson(request.request().body, paths);
   if (!found || (*found)[0].empty()) return Refusal(SignatureReason::kMissing, "the body is no SNS message (JSON)");
   const SnsMessage message{(*found)[0].front().values, paths[0].members()};
+  if (RepeatsMember(request.request().body, message.all_names()))
+    return Refusal(SignatureReason::kMalformed, "the message has a member twice, of which only one can be signed");
   if (!message["Signature"] || !message["SigningCertURL"])
     return Refusal(SignatureReason::kMissing,
                    "the message has no Signature or no SigningCertURL (raw message delivery drops both)");

@@ -94,7 +94,7 @@ Result<std::string> KeyOfParts(const KeyRule& rule, RequestReader& request) {
 bool Hold(const std::vector<Condition>& conditions, RequestReader& request) {
   return std::all_of(conditions.begin(), conditions.end(), [&request](const Condition& condition) {
     const std::optional<std::string> value = request.Value(condition.source);
-    if (!value) return false;
+    if (!value || condition.absent) return !value && condition.absent;
     if (condition.only_field && (request.Form() == nullptr || request.Form()->size() != 1)) return false;
     return condition.in.empty() || std::find(condition.in.begin(), condition.in.end(), *value) != condition.in.end();
   });

@@ -8,12 +8,14 @@
 
 #include "webhook/encoding.h"
 #include "webhook/json_number.h"
+#include "webhook/request.h"
 
 namespace oncegate {
 namespace {
 
 namespace ondemand = simdjson::ondemand;
 
+constexpr size_t kDepthMax = 1024;  // as simdjson's
 constexpr size_t kKeptPathParserBytesMax = 256 * 1024;
 
 struct PathParsers {
@@ -129,12 +131,52 @@ JsonMatch MatchAt(const JsonPath& path, const std::vector<uint32_t>& at, ondeman
   return match;
 }
 
+// Whether all of a value is JSON, however large its numbers are.
+bool IsJson(ondemand::value value, size_t depth) {
+  ondemand::json_type type{};
+  if (depth == 0 || value.type().get(type) != simdjson::SUCCESS) return false;
+  if (type == ondemand::json_type::object) {
+    ondemand::object object;
+    if (value.get_object().get(object) != simdjson::SUCCESS) return false;
+    for (auto item : object) {
+      ondemand::field field;
+      std::string_view name;
+      if (std::move(item).get(field) != simdjson::SUCCESS || field.unescaped_key().get(name) != simdjson::SUCCESS ||
+          !IsJson(field.value(), depth - 1))
+        return false;
+    }
+    return true;
+  }
+  if (type == ondemand::json_type::array) {
+    ondemand::array array;
+    if (value.get_array().get(array) != simdjson::SUCCESS) return false;
+    for (auto item : array) {
+      ondemand::value element;
+      if (item.get(element) != simdjson::SUCCESS || !IsJson(element, depth - 1)) return false;
+    }
+    return true;
+  }
+  if (type == ondemand::json_type::string) {
+    std::string_view text;
+    return value.get_string().get(text) == simdjson::SUCCESS;
+  }
+  const std::string_view token = TrimJsonSpace(value.raw_json_token());
+  if (type == ondemand::json_type::number) return IsJsonNumber(token);
+  return token == "true" || token == "false" || token == "null";
+}
+
 // The lazy parser would stop at a value and never see that the rest is broken, where the application's parser will.
-// Only numbers beyond 64 bits are let through: they are valid JSON that this parser cannot hold.
+// The other one cannot hold numbers beyond 64 bits, which are valid JSON, and has one error for them and for "--1".
 bool IsWhole(const simdjson::padded_string& text, PathParsers& parsers) {
   simdjson::dom::element whole;
   const simdjson::error_code error = parsers.whole.parse(text).get(whole);
-  return error == simdjson::SUCCESS || error == simdjson::NUMBER_ERROR;
+  if (error != simdjson::NUMBER_ERROR) return error == simdjson::SUCCESS;
+  ondemand::document document;
+  ondemand::value root;
+  if (parsers.lazy.iterate(text).get(document) != simdjson::SUCCESS) return false;
+  if (document.get_value().get(root) != simdjson::SUCCESS) return IsJsonNumber(TrimJsonSpace(text));
+  const char* rest = nullptr;
+  return IsJson(root, kDepthMax) && document.current_location().get(rest) == simdjson::OUT_OF_BOUNDS;
 }
 
 // Starts each path at the root.
@@ -161,6 +203,19 @@ std::optional<std::vector<JsonMatches>> Find(std::string_view text, std::span<co
     if (!WalkDocument(padded, parsers, paths[i], false, visit)) return std::nullopt;
   }
   return all;
+}
+
+bool Repeats(simdjson::dom::element value, std::span<const std::string_view> names) {
+  simdjson::dom::array array;
+  if (value.get(array) == simdjson::SUCCESS)
+    return std::any_of(array.begin(), array.end(), [names](const auto& one) { return Repeats(one, names); });
+  simdjson::dom::object object;
+  if (value.get(object) != simdjson::SUCCESS) return false;
+  for (const std::string_view name : names) {
+    const auto is_it = [name](const auto& field) { return SameName(field.key, name); };
+    if (std::count_if(object.begin(), object.end(), is_it) > 1) return true;
+  }
+  return std::any_of(object.begin(), object.end(), [names](const auto& field) { return Repeats(field.value, names); });
 }
 
 // The bytes of a value in the text.
@@ -242,6 +297,12 @@ std::optional<std::vector<JsonMatches>> FindJson(std::string_view text, std::spa
   }
   PathParsers parsers;  // its buffers are many times as large as the text: not kept
   return Find(text, paths, parsers);
+}
+
+bool RepeatsMember(std::string_view text, std::span<const std::string_view> names) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element whole;
+  return parser.parse(simdjson::padded_string(text)).get(whole) != simdjson::SUCCESS || Repeats(whole, names);
 }
 
 std::optional<std::string> RedactJson(std::string_view text, std::span<const JsonPath> paths, bool* replaced) {

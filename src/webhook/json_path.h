@@ -55,6 +55,11 @@ inline constexpr size_t kJsonMatchesMax = 10'000;  // of one path in one text
 // Thread-safe; keeps one parser a thread.
 std::optional<std::vector<JsonMatches>> FindJson(std::string_view text, std::span<const JsonPath> paths);
 
+// Whether an object anywhere in `text` has one of these members twice, in whatever case: parsers differ in which of
+// them they take, so that a signature over values says nothing of what the application reads. True also if it cannot be
+// told.
+bool RepeatsMember(std::string_view text, std::span<const std::string_view> names);
+
 // Replaces the values that the paths lead to, repeated members included, with kRedacted; all other bytes stay. Nothing
 // if `text` is not valid JSON; `*replaced` says whether there was anything to replace.
 std::optional<std::string> RedactJson(std::string_view text, std::span<const JsonPath> paths, bool* replaced);

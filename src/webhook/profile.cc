@@ -134,7 +134,10 @@ class ProfileParser {
       Condition condition;
       ReadObject(one, {{"value", [&](dom::element e) { condition.source = SourceOf(e); }},
                        {"in", [&](dom::element e) { condition.in = Texts(e); }},
-                       {"only_field", [&](dom::element e) { condition.only_field = Flag(e); }}});
+                       {"only_field", [&](dom::element e) { condition.only_field = Flag(e); }},
+                       {"absent", [&](dom::element e) { condition.absent = Flag(e); }}});
+      if (condition.absent && (condition.only_field || !condition.in.empty()))
+        Fail("a condition with 'absent' has neither 'in' nor 'only_field'");
       conditions.push_back(std::move(condition));
     });
     return conditions;

@@ -20,6 +20,7 @@ struct Condition {
   Source source;
   std::vector<std::string> in;  // empty: any value
   bool only_field = false;      // and the body is a form with this one field
+  bool absent = false;          // instead: there is no value
 };
 
 // What is signed: literal text and placeholders. Those in one pair of brackets are left out, with the text between the

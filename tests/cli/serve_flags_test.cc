@@ -236,6 +236,13 @@ TEST(ServeFlagsTest, ImpossibleProvidersAreRefusedWithoutShowingSecrets) {
        "--public-url: 'x.example'"},
       {{{"redact", {"phone"}}}, "--redact: 'phone' is not a JSON pointer"},
       {{{"redact", {"/a"}}, {"label", {"a=/a"}}}, "--redact: '/a' is stored as label a"},
+      {{{"redact", {"/a"}}, {"label", {"a=/a/b"}}}, "--redact: '/a/b' is stored as label a"},
+      {{{"redact", {"/a/*/c"}}, {"key-pointer", {"/a/0/c"}}}, "--redact: '/a/0/c' is the key"},
+      {{{"redact", {"/a"}}, {"type-pointer", {"/a"}}}, "--redact: '/a' is the type"},
+      {{{"provider", {"stripe"}}, {"secret-file", {secret}}, {"redact", {"/id"}}},
+       "--redact: names a part of the key that the profile of Stripe makes"},
+      {{{"provider", {"twilio"}}, {"secret-file", {secret}}, {"redact", {"form:CallSid"}}},
+       "--redact: names a part of the key that the profile of Twilio makes"},
   };
   for (const Row& row : rows) {
     const Result<ServeOptions> options = Read(row.flags);

@@ -105,6 +105,17 @@ TEST_F(GatewayTest, RequestBodiesAreKeptUnlessTheOperatorSaysNo) {
   EXPECT_EQ(record->request->body, "");
 }
 
+TEST_F(GatewayTest, AFormOfPartsIsNotKeptWhereFieldsAreRedacted) {
+  Start({.redact_fields = {"card"}});
+  const std::string parts = "--b\r\nContent-Disposition: form-data; name=\"card\"\r\n\r\n4111\r\n--b--\r\n";
+  Post("parts", "Content-Type: Multipart/form-data; boundary=b\r\n", parts).Get();
+  Post("form", "Content-Type: application/x-www-form-urlencoded\r\n", "card=4111&a=1").Get();
+  const auto record = *store_.Get(ScopedKey("default", "parts"), RecordParts::kAll);
+  EXPECT_FALSE(record->request->body_kept);
+  EXPECT_EQ(record->request->body, "");
+  EXPECT_EQ((*store_.Get(ScopedKey("default", "form"), RecordParts::kAll))->request->body, "card=%5Bredacted%5D&a=1");
+}
+
 TEST_F(GatewayTest, ALargeAnswerFlowsAndItsLastBytesWaitForTheStore) {
   Start({.max_stored_body = 4});
   upstream_.SetScript([&](const OutboundRequest&, ResponseReceiver& receiver) {

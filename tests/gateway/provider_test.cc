@@ -55,6 +55,29 @@ TEST_F(ProviderGatewayTest, OneBodyUnderTwoIdsAtOnceIsExecutedOnce) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
+TEST_F(ProviderGatewayTest, LeavingOutTheIdExecutesNothingAgain) {
+  Start(RouteOf("github"));
+  const auto anonymous = [](ProviderDelivery delivery) {
+    std::erase_if(delivery.headers, [](const auto& header) { return SameName(header.first, "X-GitHub-Delivery"); });
+    return delivery;
+  };
+  Call first = SendDelivery(Github("id-1"), kHold);
+  upstream_.AwaitRequests(1);
+  Call meanwhile = SendDelivery(anonymous(Github("id-1")));
+  upstream_.OpenGate();
+  EXPECT_EQ(Verdict(first.Get()), "200 executed");
+  EXPECT_EQ(Verdict(meanwhile.Get()), "200 replayed");
+  EXPECT_EQ(Verdict(SendDelivery(anonymous(Github("id-1"))).Get()), "200 replayed");
+  EXPECT_EQ(upstream_.executions(), 1U);
+
+  // Of what nothing is known there is no key.
+  const Profile& github = *FindProfile("github");
+  ProviderDelivery other = SampleOf(github);
+  other.body += " ";
+  const ProviderDelivery unknown = anonymous(Sign(github, other, github.sample->secret, "", 0));
+  EXPECT_EQ(Verdict(SendDelivery(unknown).Get()), "200 unkeyed");
+}
+
 TEST_F(ProviderGatewayTest, AFailedDeliveryIsExecutedAgainUnderAnyId) {
   Start(RouteOf("github"));
   upstream_.Answer(500, "no");

@@ -1,5 +1,6 @@
 #include "faulty_disk.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <random>
 #include <utility>

@@ -4,6 +4,7 @@
 #include <rocksdb/wal_filter.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <random>
 #include <thread>
 

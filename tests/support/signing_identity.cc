@@ -7,7 +7,7 @@
 namespace oncegate {
 namespace {
 
-std::string Base64(const std::string& bytes) {
+std::string BytesAsBase64(const std::string& bytes) {
   std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
   text.resize(static_cast<size_t>(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
                                                   reinterpret_cast<const unsigned char*>(bytes.data()),
@@ -55,7 +55,7 @@ std::string Pem(const Certificate& certificate) {
 std::string PublicKeyBase64(const Key& key) {
   unsigned char* der = nullptr;
   const int size = i2d_PUBKEY(key.get(), &der);
-  std::string text = Base64({reinterpret_cast<const char*>(der), static_cast<size_t>(size)});
+  std::string text = BytesAsBase64({reinterpret_cast<const char*>(der), static_cast<size_t>(size)});
   OPENSSL_free(der);
   return text;
 }
@@ -69,7 +69,7 @@ std::string SignBase64(const Key& key, const std::string& text) {
   std::string signature(size, '\0');
   EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes, text.size());
   signature.resize(size);
-  return Base64(signature);
+  return BytesAsBase64(signature);
 }
 
 }  // namespace oncegate

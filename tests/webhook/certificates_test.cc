@@ -1,10 +1,11 @@
-// SNS, PayPal and SendGrid with keys made here: what a thief of names, an expired or a foreign certificate gets.
+// SNS, PayPal, SendGrid and Adyen with keys made here: what a thief of names, an expired or a foreign certificate gets.
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
+#include "tests/support/provider_signer.h"
 #include "tests/support/signing_identity.h"
 #include "webhook/identity.h"
 #include "webhook/profile.h"
@@ -75,6 +76,28 @@ TEST_F(Certificates, SnsTrustsAChainOfTheFileAndNothingElse) {
   EXPECT_EQ(ReasonOf("aws_sns", Chain(good, root_), {{"x-amz-sns-message-type", "SubscriptionConfirmation"}}, body),
             "malformed");
   EXPECT_EQ(ReasonOf("aws_sns", "whsec_x", {}, body).substr(0, 9), "unusable:");
+  const std::string twice = body.substr(0, body.rfind('}')) + R"(,"Message":"forged"})";
+  EXPECT_EQ(ReasonOf("aws_sns", Chain(good, root_), {}, twice), "malformed") << "most parsers take the last one";
+}
+
+TEST(Adyen, WhatIsNotSignedIsNotTaken) {
+  const Profile& adyen = *FindProfile("adyen");
+  const ProviderDelivery signed_one = Sign(adyen, SampleOf(adyen), adyen.sample->secret, "", 0);
+  ASSERT_NE(signed_one.body.find("NotificationRequestItem"), std::string::npos) << signed_one.body;
+  ASSERT_EQ(ReasonOf("adyen", adyen.sample->secret, {}, signed_one.body), "none");
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string body = signed_one.body;
+    const size_t at = body.find(from);
+    EXPECT_NE(at, std::string::npos) << from << " in " << body;
+    return at == std::string::npos ? body : body.replace(at, from.size(), to);
+  };
+  EXPECT_EQ(ReasonOf("adyen", adyen.sample->secret, {},
+                     with("\"notificationItems\":[", "\"notificationItems\":[{\"notificationRequestItem\":{}},")),
+            "missing");
+  EXPECT_EQ(ReasonOf("adyen", adyen.sample->secret, {},
+                     with("{\"NotificationRequestItem\":",
+                          "{\"notificationrequestitem\":{\"eventCode\":\"REFUND\"},\"NotificationRequestItem\":")),
+            "malformed");
 }
 
 TEST_F(Certificates, SnsNamesAreNotLookedUpElsewhere) {

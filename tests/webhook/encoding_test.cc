@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 
 #include "webhook/json_path.h"
@@ -59,12 +60,26 @@ TEST(RedactJson, ReplacesEveryValueThatAPathLeadsToAndNothingElse) {
   EXPECT_EQ(Redacted(R"({"a":{"b":"s"}})", {"/a/b", "/a"}), R"({"a":"[redacted]"})");
   EXPECT_EQ(Redacted(R"({"a":null,"b":true,"c":12345678901234567890123})", {"/a", "/b", "/c"}),
             R"({"a":"[redacted]","b":"[redacted]","c":"[redacted]"})");
-  EXPECT_EQ(Redacted(R"({"a":1)", {"/a"}), "(not JSON)");
+  for (const char* body : {R"({"a":1)", "--1", "--b\r\nform-data", R"({"a":01})", R"({"a":--1,"b":2})", "[-]", "1.",
+                           R"({"c":12345678901234567890123} x)", R"({"c":12345678901234567890123,"a":tru})"})
+    EXPECT_EQ(Redacted(body, {"/a"}), "(not JSON)") << body;
+  EXPECT_EQ(Redacted(R"({"c":[12345678901234567890123,{}],"a":"\u0041","d":null})", {"/a"}),
+            R"({"c":[12345678901234567890123,{}],"a":"[redacted]","d":null})");
 }
 
 TEST(RedactForm, ReplacesFieldsOfAName) {
   EXPECT_EQ(RedactForm("a=1&From=%2B1&From=2&b=", {"From"}), "a=1&From=%5Bredacted%5D&From=%5Bredacted%5D&b=");
   EXPECT_EQ(RedactForm("a=1", {"From"}), std::nullopt);
+}
+
+TEST(RepeatsMember, InAnyObjectAndAnyCase) {
+  const std::array<std::string_view, 2> names{"Message", "a"};
+  EXPECT_FALSE(RepeatsMember(R"({"Message":"m","b":1,"b":2,"c":{"Message":1}})", names));
+  EXPECT_TRUE(RepeatsMember(R"({"Message":"m","b":1,"Message":"n"})", names));
+  EXPECT_TRUE(RepeatsMember(R"({"Message":"m","message":"n"})", names)) << "Go takes the last of either";
+  EXPECT_TRUE(RepeatsMember(R"({"Message":"m","\u004dessage":"n"})", names));
+  EXPECT_TRUE(RepeatsMember(R"({"x":[1,{"a":1,"a":1}]})", names));
+  EXPECT_TRUE(RepeatsMember(R"({"a":123456789012345678901234567890})", names)) << "not to be read";
 }
 
 TEST(FindJson, BrokenBodiesHaveNoValues) {

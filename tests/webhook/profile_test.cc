@@ -50,6 +50,19 @@ TEST(WebhookKey, IsMadeOfWhatStaysTheSameAndTellsEventsApart) {
        {},
        R"({"entry":[{"changes":[{"value":{"statuses":[{"id":"wamid.A","status":"read"}]}}]}]})",
        "wamid.A:read"},
+      // A message taken back is another event than the message.
+      {"whatsapp_meta", {}, R"({"entry":[{"messaging":[{"message":{"mid":"m1"}}]}]})", "m1"},
+      {"whatsapp_meta", {}, R"({"entry":[{"messaging":[{"message":{"mid":"m1","is_deleted":true}}]}]})", "m1:true"},
+      // Two people can leave a meeting in the same millisecond.
+      {"zoom",
+       {},
+       R"({"event":"meeting.participant_left","event_ts":7,"payload":{"object":{"uuid":"u","participant":{"user_id":"1"}}}})",
+       "meeting.participant_left:7:u:1"},
+      {"zoom", {}, R"({"event":"meeting.ended","event_ts":7,"payload":{"object":{"uuid":"u"}}})", "meeting.ended:7:u"},
+      {"docusign",
+       {},
+       R"({"event":"recipient-sent","data":{"envelopeId":"e","recipientId":"2"},"generatedDateTime":"d"})",
+       "recipient-sent:e:2:d"},
       {"hubspot", {}, R"([{"eventId":1,"subscriptionId":2,"objectId":3,"occurredAt":4,"attemptNumber":9}])", "1:2:3:4"},
       {"line", {}, R"({"events":[]})", ""},
       {"line", {}, R"({"events":[{"webhookEventId":"01A"},{"webhookEventId":"01B"}]})", "01A:01B"},
@@ -88,6 +101,33 @@ TEST(WebhookKey, IsMadeOfWhatStaysTheSameAndTellsEventsApart) {
     } else {
       EXPECT_EQ(key, row.key) << row.provider << " " << row.body;
     }
+  }
+}
+
+TEST(Handshakes, AreToldFromDeliveries) {
+  struct Row {
+    const char* provider;
+    std::vector<HeaderLine> headers;
+    const char* body;
+    bool handshake;
+  };
+  const std::vector<Row> rows{
+      {"xero", {}, R"({"events":[],"firstEventSequence":0,"lastEventSequence":0,"entropy":"S"})", true},
+      {"xero", {}, R"({"events":[{"eventType":"UPDATE"}],"firstEventSequence":0,"lastEventSequence":0})", false},
+      {"xero", {}, R"({"events":[],"firstEventSequence":0,"lastEventSequence":1})", false},
+      {"line", {}, R"({"destination":"U1","events":[]})", true},
+      {"line", {}, R"({"destination":"U1","events":[{"type":"message"}]})", false},
+      {"mollie", {}, "id=tr_1", true},
+      // Signed, and wrongly so: then the signature counts.
+      {"mollie", {{"X-Mollie-Signature", "sha256=00"}}, "id=tr_1", false},
+      {"woocommerce", {}, "webhook_id=1", true},
+      {"woocommerce", {{"X-WC-Webhook-Signature", "x"}}, "webhook_id=1", false},
+  };
+  for (const Row& row : rows) {
+    const Profile& profile = *FindProfile(row.provider);
+    const WebhookRequest request{"POST", "/", "", row.headers, row.body};
+    RequestReader reader(request, profile.paths);
+    EXPECT_EQ(FindHandshake(profile, reader) != nullptr, row.handshake) << row.provider << " " << row.body;
   }
 }
 
