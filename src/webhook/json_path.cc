@@ -165,18 +165,21 @@ bool IsJson(ondemand::value value, size_t depth) {
   return token == "true" || token == "false" || token == "null";
 }
 
-// The lazy parser would stop at a value and never see that the rest is broken, where the application's parser will.
-// The other one cannot hold numbers beyond 64 bits, which are valid JSON, and has one error for them and for "--1".
-bool IsWhole(const simdjson::padded_string& text, PathParsers& parsers) {
-  simdjson::dom::element whole;
-  const simdjson::error_code error = parsers.whole.parse(text).get(whole);
-  if (error != simdjson::NUMBER_ERROR) return error == simdjson::SUCCESS;
+bool WalksToItsEnd(const simdjson::padded_string& text, ondemand::parser& parser) {
   ondemand::document document;
   ondemand::value root;
-  if (parsers.lazy.iterate(text).get(document) != simdjson::SUCCESS) return false;
+  if (parser.iterate(text).get(document) != simdjson::SUCCESS) return false;
   if (document.get_value().get(root) != simdjson::SUCCESS) return IsJsonNumber(TrimJsonSpace(text));
   const char* rest = nullptr;
   return IsJson(root, kDepthMax) && document.current_location().get(rest) == simdjson::OUT_OF_BOUNDS;
+}
+
+// The lazy parser would stop at a value and never see that the rest is broken, where the application's parser will.
+// The other one cannot hold numbers beyond 64 bits, which are valid JSON; its versions have several errors for them,
+// and some also for "--1".
+bool IsWhole(const simdjson::padded_string& text, PathParsers& parsers) {
+  simdjson::dom::element whole;
+  return parsers.whole.parse(text).get(whole) == simdjson::SUCCESS || WalksToItsEnd(text, parsers.lazy);
 }
 
 // Starts each path at the root.
@@ -297,6 +300,11 @@ std::optional<std::vector<JsonMatches>> FindJson(std::string_view text, std::spa
   }
   PathParsers parsers;  // its buffers are many times as large as the text: not kept
   return Find(text, paths, parsers);
+}
+
+bool IsJsonWithLargeNumbers(std::string_view text) {
+  ondemand::parser parser;
+  return WalksToItsEnd(simdjson::padded_string(text), parser);
 }
 
 bool RepeatsMember(std::string_view text, std::span<const std::string_view> names) {

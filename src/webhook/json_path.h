@@ -55,6 +55,10 @@ inline constexpr size_t kJsonMatchesMax = 10'000;  // of one path in one text
 // Thread-safe; keeps one parser a thread.
 std::optional<std::vector<JsonMatches>> FindJson(std::string_view text, std::span<const JsonPath> paths);
 
+// Whether `text` is one JSON text, numbers beyond 64 bits included: for what a parser that cannot hold them has
+// refused.
+bool IsJsonWithLargeNumbers(std::string_view text);
+
 // Whether an object anywhere in `text` has one of these members twice, in whatever case: parsers differ in which of
 // them they take, so that a signature over values says nothing of what the application reads. True also if it cannot be
 // told.

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "webhook/json_number.h"
+#include "webhook/json_path.h"
 
 namespace oncegate {
 namespace {
@@ -37,10 +38,9 @@ std::vector<std::optional<std::string>> Extract(std::string_view body, std::span
   std::vector<std::optional<std::string>> values(pointers.size());
   const simdjson::padded_string padded(body);
   // The lazy parser would stop at the value and never see that the rest is broken, where the application's parser will.
-  // Only numbers beyond 64 bits are let through: they are valid JSON that this parser cannot hold.
+  // It cannot hold numbers beyond 64 bits, which are valid JSON.
   simdjson::dom::element whole;
-  const simdjson::error_code error = parsers.whole.parse(padded).get(whole);
-  if (error != simdjson::SUCCESS && error != simdjson::NUMBER_ERROR) return values;
+  if (parsers.whole.parse(padded).get(whole) != simdjson::SUCCESS && !IsJsonWithLargeNumbers(body)) return values;
   simdjson::ondemand::document document;
   if (parsers.lazy.iterate(padded).get(document) != simdjson::SUCCESS) return values;
   for (size_t i = 0; i < pointers.size(); ++i) {

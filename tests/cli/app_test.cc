@@ -228,7 +228,7 @@ TEST(AppTest, HelpOfServeGroupsFlagsAndShowsDefaults) {
   const Ran ran = RunWith({"serve", "--help"});
   EXPECT_EQ(ran.exit_code, 0);
   for (const char* wanted :
-       {"Listeners:", "Policies:", "--ttl DURATION=24h", "--listen HOST:PORT=127.0.0.1:8080", "SIGHUP"})
+       {"Listeners:", "Policies:", "--ttl DURATION", "24h", "--listen HOST:PORT", "127.0.0.1:8080", "SIGHUP"})
     EXPECT_NE(ran.out.find(wanted), std::string::npos) << wanted << "\n" << ran.out;
 }
 
