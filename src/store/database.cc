@@ -6,10 +6,12 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/rate_limiter.h>
 #include <rocksdb/table.h>
+#include <rocksdb/version.h>
 #include <rocksdb/wal_filter.h>
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -35,6 +37,10 @@ constexpr std::array<const char*, kFamilyCount> kFamilyNames = {"default", "reco
 constexpr int64_t kBackgroundBytesPerSecondMax = 128LL << 20;
 constexpr int64_t kLimiterRefillUs = 10'000;
 constexpr int32_t kLimiterFairness = 10;  // RocksDB's own: how seldom what is urgent gives way
+
+// How long a write waits at most while RocksDB stalls writes, and how often it tries meanwhile (WriteOrStall).
+constexpr int64_t kStallMsMax = 5000;
+constexpr int64_t kStallStepMs = 10;
 
 struct Expiry {
   ExpiryIn where;
@@ -414,19 +420,36 @@ Result<int64_t> Database::SavedTimeMs() {
   return *found ? Reader(AsView(saved)).Time() : 0;
 }
 
+// As RocksDB's Write, but what stalls waits here rather than at the head of all writes: since 8.7 it waits there for a
+// recovery from an error, which itself waits for the writes before it, for ever (RocksDB pull request 11879).
+rocksdb::Status Database::WriteOrStall(const rocksdb::WriteOptions& wanted, rocksdb::WriteBatch* batch) {
+  constexpr bool kStallsMayHang = ROCKSDB_MAJOR * 100 + ROCKSDB_MINOR >= 807;
+  rocksdb::WriteOptions options = wanted;
+  options.no_slowdown = kStallsMayHang;
+  rocksdb::Status status = db_->Write(options, batch);
+  for (int64_t waited_ms = 0; kStallsMayHang && status.IsIncomplete() && waited_ms < kStallMsMax;
+       waited_ms += kStallStepMs) {
+    std::unique_lock lock(stall_mu_);
+    stall_.wait_for(lock, std::chrono::milliseconds(kStallStepMs));
+    lock.unlock();
+    status = db_->Write(options, batch);
+  }
+  return status;
+}
+
 Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {
   if (read_only_) return Unavailable("the store was opened for reading only");
   if (!reopen_status_.ok()) return reopen_status_;
   rocksdb::WriteOptions options;
   options.sync = sync_;
-  rocksdb::Status status = db_->Write(options, batch);
+  rocksdb::Status status = WriteOrStall(options, batch);
   if (!status.ok()) {
     write_failed_.store(true);
     const std::lock_guard lock(resume_mu_);
     const int64_t now_ms = clock.SteadyMs();
     if (!resumed_at_ms_ || now_ms - *resumed_at_ms_ >= kResumeIntervalMs) {
       resumed_at_ms_ = now_ms;
-      if (db_->Resume().ok()) status = db_->Write(options, batch);
+      if (db_->Resume().ok()) status = WriteOrStall(options, batch);
     }
   }
   write_failing_.store(!status.ok());

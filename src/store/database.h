@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -119,6 +120,7 @@ class Database {
   void Close();
   Status CheckUnused();
   Status CheckFormat(const std::string& directory);
+  rocksdb::Status WriteOrStall(const rocksdb::WriteOptions& wanted, rocksdb::WriteBatch* batch);
   Status WriteMarks(const std::string& directory);
   [[nodiscard]] rocksdb::DBOptions MakeDbOptions() const;
   [[nodiscard]] rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family) const;
@@ -140,7 +142,9 @@ class Database {
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 
-  Status reopen_status_;  // why it is only open for reading
+  std::mutex stall_mu_;
+  std::condition_variable stall_;  // never signalled: a wait of a bounded length
+  Status reopen_status_;           // why it is only open for reading
   std::atomic<bool> write_failing_{false};
   std::atomic<bool> write_failed_{false};  // some write since it was opened
   std::mutex damage_mu_;
