@@ -9,7 +9,6 @@
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -142,9 +141,7 @@ class Database {
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 
-  std::mutex stall_mu_;
-  std::condition_variable stall_;  // never signalled: a wait of a bounded length
-  Status reopen_status_;           // why it is only open for reading
+  Status reopen_status_;  // why it is only open for reading
   std::atomic<bool> write_failing_{false};
   std::atomic<bool> write_failed_{false};  // some write since it was opened
   std::mutex damage_mu_;

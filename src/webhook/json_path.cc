@@ -16,7 +16,6 @@ namespace {
 namespace ondemand = simdjson::ondemand;
 
 constexpr size_t kDepthMax = 1024;  // as simdjson's
-constexpr size_t kKeptPathParserBytesMax = 256 * 1024;
 
 struct PathParsers {
   simdjson::dom::parser whole;
@@ -294,7 +293,7 @@ Result<JsonPath> JsonPath::Parse(std::string_view text) {
 
 std::optional<std::vector<JsonMatches>> FindJson(std::string_view text, std::span<const JsonPath> paths) {
   if (text.empty()) return std::nullopt;
-  if (text.size() <= kKeptPathParserBytesMax) {
+  if (text.size() <= kKeptParserBytesMax) {
     thread_local PathParsers parsers;
     return Find(text, paths, parsers);
   }

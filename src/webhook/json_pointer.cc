@@ -10,8 +10,6 @@
 namespace oncegate {
 namespace {
 
-constexpr size_t kKeptParserBytesMax = 256 * 1024;
-
 // One a thread: a parser keeps its buffers, and making one costs more than parsing a small webhook.
 struct Parsers {
   simdjson::dom::parser whole;

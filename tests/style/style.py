@@ -44,6 +44,7 @@ SLEEP = re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep|clock_nanosleep)\
 # Files that may sleep, with the reason.
 SLEEPERS = {
     "src/control/listener.cc": "out of descriptors, accept would spin; there is nothing to wait on",
+    "src/store/database.cc": "a write that RocksDB stalls is tried again; waiting in there can be for ever",
     "tests/upstream/http_upstream_test.cc": "plays an application whose answer trickles",
 }
 
