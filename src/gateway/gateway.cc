@@ -258,12 +258,15 @@ bool Gateway::ElectGuard(DeliveryPtr& delivery) {
     return false;
   }
   if (!d.key.key().empty()) return true;
-  // It has no key of its own, and its content is not known.
-  d.guard_permit->End(Ending::kForgot);
-  d.guard_permit.reset();
-  d.plan = Delivery::Plan::kUnkeyed;
-  Enqueue(std::move(delivery));
+  PassUnkeyed(std::move(delivery));
   return false;
+}
+
+// It has no key of its own, and what it holds is not known.
+void Gateway::PassUnkeyed(DeliveryPtr delivery) {
+  EndPermit(*delivery, Ending::kForgot);
+  delivery->plan = Delivery::Plan::kUnkeyed;
+  Enqueue(std::move(delivery));
 }
 
 // Takes the key of the record that holds the delivery's signed content, if there is one.
@@ -398,6 +401,7 @@ void Gateway::StoreFailed(DeliveryPtr delivery, const Status& status) {
   // What was settled a moment ago is known to have been executed.
   if (d.saw_settled || !MayFailOpen(*d.route, status))
     return Refuse(d, ErrorCode::kStoreUnavailable, "The store cannot answer now.");
+  if (d.key.key().empty()) return PassUnkeyed(std::move(delivery));
   // Fail open, but still elect one executor among those that this process can see, and look once more when elected.
   d.plan = Delivery::Plan::kUnprotected;
   if (d.permit) return Enqueue(std::move(delivery));

@@ -112,6 +112,7 @@ class Gateway {
   void FindIdentity(DeliveryPtr delivery);
   void LookUp(DeliveryPtr delivery);
   bool ElectGuard(DeliveryPtr& delivery);
+  void PassUnkeyed(DeliveryPtr delivery);
   Status FindGuarded(Delivery& delivery);
   void Elect(DeliveryPtr delivery);
   void LookAgain(DeliveryPtr delivery);

@@ -78,6 +78,25 @@ TEST_F(ProviderGatewayTest, LeavingOutTheIdExecutesNothingAgain) {
   EXPECT_EQ(Verdict(SendDelivery(unknown).Get()), "200 unkeyed");
 }
 
+TEST_F(ProviderGatewayTest, DeliveriesWithoutIdsAreNotOneWhenTheStoreFails) {
+  Route route = RouteOf("github");
+  route.on_store_error = StoreErrorPolicy::kForward;
+  Start(route);
+  store_.fail_gets = true;
+  const Profile& github = *FindProfile("github");
+  std::vector<Call> calls;
+  for (const char* end : {" ", "  "}) {
+    ProviderDelivery delivery = SampleOf(github);
+    delivery.body += end;
+    delivery = Sign(github, delivery, github.sample->secret, "", 0);
+    std::erase_if(delivery.headers, [](const auto& header) { return SameName(header.first, "X-GitHub-Delivery"); });
+    calls.push_back(SendDelivery(delivery, kHold));
+  }
+  upstream_.AwaitRequests(2);
+  upstream_.OpenGate();
+  for (Call& call : calls) EXPECT_EQ(Verdict(call.Get()), "200 unkeyed");
+}
+
 TEST_F(ProviderGatewayTest, AFailedDeliveryIsExecutedAgainUnderAnyId) {
   Start(RouteOf("github"));
   upstream_.Answer(500, "no");
