@@ -205,6 +205,7 @@ class FakeStore final : public Store {
   }
 
   Result<RecordPage> List(const ListFilter& filter, const std::string& cursor, size_t limit) override {
+    if (fail_gets) return Unavailable("reads fail");
     if (!cursor.empty()) return InvalidArgument("the cursor is not one of ours");
     const std::lock_guard lock(mutex_);
     RecordPage page;
