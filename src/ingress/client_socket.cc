@@ -49,7 +49,10 @@ IoResult ClientSocket::Write(std::span<const iovec> pieces, std::span<char> scra
   message.msg_iov = const_cast<iovec*>(pieces.data());
   message.msg_iovlen = pieces.size();
   for (;;) {
-    const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    // Most answers are one piece, and the kernel has less to do for one.
+    const ssize_t sent = pieces.size() == 1
+                             ? send(fd_.get(), pieces.front().iov_base, pieces.front().iov_len, MSG_NOSIGNAL)
+                             : sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
     if (sent >= 0) return {Io::kProgress, static_cast<size_t>(sent)};
     if (errno != EINTR) return Blocked();
   }

@@ -19,6 +19,7 @@ using tls::Io;
 
 constexpr size_t kPiecesAtOnce = 16;
 constexpr int64_t kBudgetStep = 64 * 1024;
+constexpr size_t kDeferredBytesMax = 16 * 1024;  // answers up to here are sent once the loop has read from all
 constexpr size_t kReserveBytesMax = 64 * 1024;  // a sender's word on its body's length is believed up to here
 
 http::Error LimitError(int64_t wait_ms) {
@@ -56,7 +57,7 @@ bool Connection::OnReady(bool readable, bool hang_up) {
   more_to_read_ = more_to_read_ || readable || hang_up || read_awaits_room_;
   read_awaits_room_ = false;
   read_to_end_ = read_to_end_ || hang_up;
-  if (state_ != State::kHandshaking) return Advance();
+  if (state_ != State::kHandshaking) return Advance(Sending::kOnTurn);
   // A step with nothing to read would only take memory.
   wants_turn_ = wants_turn_ || more_to_read_ || socket_.AwaitsRoom();
   return true;
@@ -120,7 +121,7 @@ bool Connection::OnMessage(LoopMessage message) {
 
 // Does whatever can be done now, until the client or the gateway has to do something first, or others have to have
 // their turn: one busy sender must not keep a loop.
-bool Connection::Advance() {
+bool Connection::Advance(Sending small_answers) {
   wants_turn_ = false;
   size_t reads = 0;
   size_t requests = 0;
@@ -132,7 +133,12 @@ bool Connection::Advance() {
     const size_t before = requests;
     while (requests < kTurnRequests && state_ == State::kReading && unsent_bytes_ < kUnsentBytesMax && TakeRequest())
       ++requests;
-    if (requests > before) continue;
+    if (requests > before) {
+      // Reading from all that are ready and then answering them takes less time than doing it one by one.
+      wants_turn_ = small_answers == Sending::kOnTurn && !unsent_.empty() && unsent_bytes_ <= kDeferredBytesMax;
+      if (wants_turn_) return true;
+      continue;
+    }
     if (!more_to_read_ || !WantsInput()) break;
     if (!Fill()) return false;
     ++reads;

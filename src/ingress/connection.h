@@ -104,7 +104,8 @@ class Connection {
     size_t streamed = 0;  // of these, how many count against the stream's bound
   };
 
-  bool Advance();
+  enum class Sending : uint8_t { kNow, kOnTurn };
+  bool Advance(Sending small_answers = Sending::kNow);
   bool ShakeHands();
   bool Fill();
   bool Drain();

@@ -278,6 +278,7 @@ Status RocksDbStore::EraseUnreadable(const ScopedKey& key) {
   if (!open.ok()) return open.status();
   Summary summary;
   const bool counted = *open && DecodeSummary(AsView(value), &summary);
+  database_->outcomes().Forget(key);
   rocksdb::WriteBatch batch;
   (void)batch.Delete(database_->Handle(Family::kRecords), key.bytes());
   (void)batch.Delete(database_->Handle(Family::kOpen), key.bytes());

@@ -133,11 +133,11 @@ Database::Database(const RocksDbStoreOptions& options, const Platform& platform,
       read_only_(options.read_only),
       sync_(options.durability == Durability::kSync),
       cache_bytes_(options.cache_bytes),
-      memtable_bytes_(options.memtable_bytes) {
-  // Memtables are charged to the cache, so that both together stay within their sum.
-  cache_ = rocksdb::NewLRUCache(static_cast<size_t>(cache_bytes_ + memtable_bytes_));
-  write_buffers_ = std::make_shared<rocksdb::WriteBufferManager>(static_cast<size_t>(memtable_bytes_), cache_);
-}
+      memtable_bytes_(options.memtable_bytes),
+      cache_(rocksdb::NewLRUCache(static_cast<size_t>(options.cache_bytes + options.memtable_bytes))),
+      write_buffers_(
+          std::make_shared<rocksdb::WriteBufferManager>(static_cast<size_t>(options.memtable_bytes), cache_)),
+      outcomes_(cache_) {}
 
 Database::~Database() {
   Close();
@@ -357,6 +357,7 @@ bool Database::DiskTakesWrites() {
 
 Status Database::Reopen() {
   Close();
+  outcomes_.Clear();
   reopen_status_ = OpenAll(directory_, /*for_reading=*/false);
   // That it opens does not say that its log can be written.
   if (reopen_status_.ok()) {

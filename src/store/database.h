@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "store/outcome_cache.h"
 #include "store/platform.h"
 #include "store/rocksdb_store.h"
 #include "store/ttl_filter.h"
@@ -75,6 +76,7 @@ class Database {
   [[nodiscard]] rocksdb::ColumnFamilyHandle* Handle(Family family) { return handles_[static_cast<size_t>(family)]; }
   [[nodiscard]] bool read_only() const { return read_only_; }
   [[nodiscard]] FilterCutoff& filter_cutoff() { return *filter_cutoff_; }
+  [[nodiscard]] OutcomeCache& outcomes() { return outcomes_; }
 
   // True and the value, or false if there is none.
   Result<bool> Get(Family family, std::string_view key, rocksdb::PinnableSlice* value);
@@ -135,8 +137,10 @@ class Database {
   // Whether the logs in the directory were written without syncs.
   bool async_logs_ = false;
   const std::shared_ptr<FilterCutoff> filter_cutoff_ = std::make_shared<FilterCutoff>(0);
-  std::shared_ptr<rocksdb::Cache> cache_;
-  std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;
+  // Memtables are charged to the cache, so that both together stay within their sum.
+  const std::shared_ptr<rocksdb::Cache> cache_;
+  const std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;
+  OutcomeCache outcomes_;
   std::unique_ptr<rocksdb::WalFilter> log_gap_;  // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};

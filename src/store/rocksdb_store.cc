@@ -101,23 +101,41 @@ Status RocksDbStore::LoadReplays(Record* record) {
   return OkStatus();
 }
 
-Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordParts parts) {
-  const Access access(*this, Access::kReading);
-  if (!access.status().ok()) return access.status();
+Result<RocksDbStore::Found> RocksDbStore::LoadLive(const ScopedKey& key, RecordParts parts) {
   Status status;
   for (int i = 0; i < kReadsMax; ++i) {
     Result<Found> found = Load(key, parts);
     if (!found.ok()) return found.status();
-    if (!*found || !IsLive((*found)->record, NowMs())) return std::optional<Record>();
+    if (!*found || !IsLive((*found)->record, NowMs())) return Found();
     status = LoadBodies(&**found);
     // A body may be missing because the record has just been replaced or moved it: then the next read finds the new.
     if (status.code() == StatusCode::kCorruption) continue;
     if (status.ok() && parts == RecordParts::kAll) status = LoadReplays(&(*found)->record);
     if (!status.ok()) return status;
     HideFormerOutcome(&(*found)->record);
-    return std::optional<Record>(std::move((*found)->record));
+    return found;
   }
   return database_->Note(status);
+}
+
+Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordParts parts) {
+  const Access access(*this, Access::kReading);
+  if (!access.status().ok()) return access.status();
+  OutcomeCache& outcomes = database_->outcomes();
+  std::unique_lock<std::mutex> lock;
+  if (parts == RecordParts::kReplay) {
+    std::optional<Record> known = outcomes.Find(key);
+    if (known && IsLive(*known, NowMs())) return known;
+    // What is read under it may be kept. Nobody waits for it: it may be held across a write.
+    lock = std::unique_lock(ShardOf(key), std::try_to_lock);
+  }
+  Result<Found> found = LoadLive(key, parts);
+  if (!found.ok()) return found.status();
+  if (!*found) return std::optional<Record>();
+  StoredRecord& stored = **found;
+  if (lock.owns_lock() && stored.record.state == RecordState::kCompleted && !stored.response_body.apart)
+    outcomes.Put(stored.record);
+  return std::optional<Record>(std::move(stored.record));
 }
 
 Status RocksDbStore::CheckSpace() {

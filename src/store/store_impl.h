@@ -92,6 +92,8 @@ class RocksDbStore final : public Store {
   Status LoadBody(const BodyRef& ref, const RecordId& id, BodyPart part, std::string* body);
   Status LoadBodies(StoredRecord* stored);
   Status LoadReplays(Record* record);
+  // What Get returns, from the database.
+  Result<Found> LoadLive(const ScopedKey& key, RecordParts parts);
   // A record that is being redelivered keeps its outcome for PutBack; nobody else is to see it.
   static void HideFormerOutcome(Record* record) {
     if (record->state != RecordState::kCompleted) record->response.reset();
