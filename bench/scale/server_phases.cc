@@ -154,6 +154,8 @@ void AskServer(const Plan& plan) {
   std::atomic<uint64_t> next{FirstNew()};
   {
     Server server(plan.directory, application.url());
+    // What the run before has left to compact would be measured instead.
+    (void)BytesWhenSettled(plan.directory, plan.settle_s);
     PrintStats(server);
     PrintReplays(plan, server);
     PrintFirstDeliveries(plan, server, &next);

@@ -133,7 +133,7 @@ ApiAnswer ControlApi::Answer(const ApiRequest& request) {
           "The query parameter " + Quoted(*unknown) + " is not known here" +
               (operation.parameters.empty() ? "; there are none" : "; known are: " + Listed(operation.parameters)));
     return (this->*operation.answer)({*target, request.body, request.actor, request.read_only, request.if_none_match,
-                                      request.client_ip, request.trace, request.client_gone});
+                                      request.client_ip, request.trace, request.client_gone, request.may_come_later});
   }
   return Problem(ErrorCode::kNotFound, "There is no such operation.");
 }

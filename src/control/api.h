@@ -46,6 +46,7 @@ struct ApiRequest {
   std::string_view client_ip;
   std::string_view trace;             // the id of the trace that it is part of; empty: of none
   std::function<bool()> client_gone;  // whether nobody will read the answer; may be empty
+  bool may_come_later = false;        // the answer may be an ApiAnswer::later
 };
 
 struct ApiAnswer {
@@ -54,6 +55,12 @@ struct ApiAnswer {
   std::string body;
   std::vector<std::pair<std::string, std::string>> fields;  // besides those of content and connection
   std::unique_ptr<Stream> stream;                           // not null: the body is what it gives, without end
+
+  // Not empty: the answer needs a write that goes together with others'. To be called once; `done` then gets the
+  // answer, once, on this thread or another, and must not wait. Nothing instead of an answer: that has to be waited
+  // for, by who asks again without may_come_later.
+  using Done = std::function<void(std::optional<ApiAnswer>)>;
+  std::function<void(Done done)> later;
 };
 
 // An error as an answer: problem+json, with Retry-After and WWW-Authenticate where they belong.
@@ -116,6 +123,8 @@ class ControlApi {
   std::string ReasonNotReady();
   std::string ProbeUpstream();
   bool ReadToken(const Call& call, Token* token, ApiAnswer* problem) const;
+  ApiAnswer ClaimAnswer(const Result<ClaimResult>& result);
+  ApiAnswer CompletionAnswer(const Status& status);
   ApiAnswer ClaimProblem(const Status& status);
   ApiAnswer RedeliveryAnswer(const Call& call, Reply reply);
   void LogIntervention(const Call& call, LogEvent event, std::string_view what);

@@ -21,6 +21,7 @@ struct ControlApi::Call {
   std::string_view client_ip;
   std::string_view trace;
   const std::function<bool()>& client_gone;
+  bool may_come_later = false;
 
   [[nodiscard]] const std::string& scope() const { return target.segments[2]; }
   [[nodiscard]] const std::string& key() const { return target.segments[3]; }

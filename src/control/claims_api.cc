@@ -176,8 +176,20 @@ ApiAnswer ControlApi::Claim(const Call& call) {
   if (parts_.gateway == nullptr || parts_.gateway->draining())
     return Later(ErrorCode::kDraining, "This server takes no claims now.", 5);
 
-  const Result<ClaimResult> result =
-      parts_.gateway->sidecar().Claim(wish.claim, wish.facts, wish.wait_ms, call.client_gone, call.trace);
+  Sidecar& sidecar = parts_.gateway->sidecar();
+  if (!call.may_come_later)
+    return ClaimAnswer(sidecar.Claim(wish.claim, wish.facts, wish.wait_ms, call.client_gone, call.trace));
+  ApiAnswer answer;
+  answer.later = [this, &sidecar, wish = std::move(wish), trace = std::string(call.trace)](ApiAnswer::Done done) {
+    const auto claimed = [this, done = std::move(done)](const std::optional<Result<ClaimResult>>& result) {
+      done(result ? std::optional<ApiAnswer>(ClaimAnswer(*result)) : std::nullopt);
+    };
+    sidecar.ClaimTogether(wish.claim, wish.facts, wish.wait_ms > 0, trace, claimed);
+  };
+  return answer;
+}
+
+ApiAnswer ControlApi::ClaimAnswer(const Result<ClaimResult>& result) {
   if (!result.ok()) return StoreProblem(result.status());
   if (const auto* refused = std::get_if<Refused>(&*result)) return RefusedAnswer(*refused);
   const auto& claimed = std::get<Claimed>(*result);
@@ -215,7 +227,17 @@ ApiAnswer ControlApi::CompleteClaim(const Call& call) {
   if (!ReadToken(call, &token, &problem)) return problem;
   Result<StoredResponse> response = ParseResponseJson(call.body);
   if (!response.ok()) return Problem(ErrorCode::kBadRequest, response.status().message());
-  const Status status = parts_.gateway->sidecar().Complete(token, *std::move(response));
+  Sidecar& sidecar = parts_.gateway->sidecar();
+  if (!call.may_come_later) return CompletionAnswer(sidecar.Complete(token, *std::move(response)));
+  ApiAnswer answer;
+  answer.later = [this, &sidecar, token, response = *std::move(response)](ApiAnswer::Done done) mutable {
+    sidecar.CompleteTogether(token, std::move(response),
+                             [this, done = std::move(done)](const Status& status) { done(CompletionAnswer(status)); });
+  };
+  return answer;
+}
+
+ApiAnswer ControlApi::CompletionAnswer(const Status& status) {
   return status.ok() ? NoContent() : ClaimProblem(status);
 }
 

@@ -41,11 +41,16 @@ struct Listener::Connection {
   std::optional<WholeRequest> request;  // once its head is read
   http::BodyReader body;
 
+  std::optional<WholeRequest> asked;  // what is being answered
+  bool asks_again = false;            // for it, and now it waits
+  std::string owed;                   // the rest of an answer that came later; then the client is done with unless
+  bool owed_keep_alive = false;       // this says that it is not
+
   std::unique_ptr<Stream> stream;
   uint64_t stream_generation = 0;
   std::string unsent;  // of the stream
 
-  [[nodiscard]] bool idle() const { return input.empty() && !request; }
+  [[nodiscard]] bool idle() const { return input.empty() && !request && !asked && owed.empty(); }
 
   // As of tls::ServerStream, whichever way the bytes go.
   tls::IoResult Read(char* out, size_t size);

@@ -75,13 +75,14 @@ void Render(const ApiAnswer& answer, httplib::Response* response) {
 // it.
 class Engine final : public httplib::Server {
  public:
-  using Answerer = std::function<ApiAnswer(const WholeRequest&)>;
+  using Answerer = std::function<ApiAnswer(const WholeRequest&, bool may_come_later)>;
 
   explicit Engine(Answerer answerer) : answerer_(std::move(answerer)) {
     set_default_headers(httplib::Headers(std::begin(kSafeFields), std::end(kSafeFields)));
     const Handler handle = [this](const httplib::Request&, httplib::Response& response) {
-      ApiAnswer answer = answerer_(*request_);
+      ApiAnswer answer = answerer_(*request_, may_come_later_);
       stream_ = std::move(answer.stream);
+      later_ = std::move(answer.later);
       Render(answer, &response);
     };
     Get("/", handle);
@@ -103,14 +104,17 @@ class Engine final : public httplib::Server {
   }
 
   // The bytes of the answer.
-  std::string Serve(const WholeRequest& request, bool keep_alive) {
+  std::string Serve(const WholeRequest& request, bool keep_alive, bool may_come_later) {
     request_ = &request;
+    may_come_later_ = may_come_later;
     MemoryStream stream(request.head.method + " / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
     Process(*this, stream, !keep_alive);
     return stream.TakeOutput();
   }
   // How the answer goes on, if it does; what Serve gave is not it then.
   std::unique_ptr<Stream> TakeStream() { return std::move(stream_); }
+  // Likewise, from where the answer comes instead.
+  std::function<void(ApiAnswer::Done)> TakeLater() { return std::exchange(later_, nullptr); }
 
  private:
   // httplib 0.11 (Debian 12) asks the stream for the addresses, later ones (0.18 in Debian 13) the caller. A template,
@@ -139,7 +143,9 @@ class Engine final : public httplib::Server {
 
   const Answerer answerer_;
   const WholeRequest* request_ = nullptr;
+  bool may_come_later_ = false;
   std::unique_ptr<Stream> stream_;
+  std::function<void(ApiAnswer::Done)> later_;
 };
 
 }  // namespace
@@ -152,30 +158,23 @@ class ControlServer::Impl final : public Responder {
     const std::string scheme = options.tls == nullptr ? "http://" : "https://";
     address_ = scheme + (v6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(listener_->port());
     for (size_t i = 0; i < options.workers; ++i) {
-      engines_.push_back(std::make_unique<Engine>([this](const WholeRequest& request) { return Decide(request); }));
+      engines_.push_back(std::make_unique<Engine>(
+          [this](const WholeRequest& request, bool may_come_later) { return Decide(request, may_come_later); }));
     }
     listener_->Start(*this);
   }
   ~Impl() override { listener_->Stop(); }
 
-  Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker) override {
-    std::string bytes = engines_[worker]->Serve(request, keep_alive);
-    std::unique_ptr<Stream> stream = engines_[worker]->TakeStream();
-    if (stream == nullptr || request.head.method == "HEAD") return {WithDate(std::move(bytes)), nullptr};
-    return {WithDate(StreamHead()), std::move(stream)};
+  Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker, bool may_come_later) override {
+    Engine& engine = *engines_[worker];
+    std::string bytes = engine.Serve(request, keep_alive, may_come_later);
+    std::unique_ptr<Stream> stream = engine.TakeStream();
+    if (std::function<void(ApiAnswer::Done)> later = engine.TakeLater()) return Later(std::move(later), keep_alive);
+    if (stream == nullptr || request.head.method == "HEAD") return {WithDate(std::move(bytes)), nullptr, {}};
+    return {WithDate(StreamHead()), std::move(stream), {}};
   }
 
-  std::string Refuse(const http::Error& error) override {
-    const ApiAnswer answer = ProblemAnswer(error);
-    std::string bytes;
-    http::AppendStatusLine(answer.status, {}, &bytes);
-    http::AppendField("Content-Type", answer.content_type, &bytes);
-    http::AppendField("Content-Length", answer.body.size(), &bytes);
-    AppendSafeFields(&bytes);
-    http::AppendField("Connection", "close", &bytes);
-    for (const auto& [name, value] : answer.fields) http::AppendField(name, value, &bytes);
-    return WithDate(bytes.append("\r\n").append(answer.body));
-  }
+  std::string Refuse(const http::Error& error) override { return BytesOf(ProblemAnswer(error), /*keep_alive=*/false); }
 
   // Without a length: the end of the connection is the end of the answer.
   static std::string StreamHead() {
@@ -188,7 +187,7 @@ class ControlServer::Impl final : public Responder {
     return bytes.append("\r\n");
   }
 
-  ApiAnswer Decide(const WholeRequest& request) {
+  ApiAnswer Decide(const WholeRequest& request, bool may_come_later) {
     const AccessRules::Verdict verdict = rules_.Check(request.head);
     if (verdict.refusal) return ProblemAnswer(*verdict.refusal);
     return api_.Answer({.method = request.head.method,
@@ -199,7 +198,8 @@ class ControlServer::Impl final : public Responder {
                         .if_none_match = request.head.fields.Find("If-None-Match").value_or(""),
                         .client_ip = request.client_ip,
                         .trace = TraceIdOf(request.head.fields),
-                        .client_gone = request.client_gone});
+                        .client_gone = request.client_gone,
+                        .may_come_later = may_come_later});
   }
 
   AccessRules& rules() { return rules_; }
@@ -208,6 +208,28 @@ class ControlServer::Impl final : public Responder {
   [[nodiscard]] const std::string& address() const { return address_; }
 
  private:
+  // httplib has no answers that come later, and none that are no answer to a request: these are written here.
+  [[nodiscard]] std::string BytesOf(const ApiAnswer& answer, bool keep_alive) const {
+    std::string bytes;
+    http::AppendStatusLine(answer.status, {}, &bytes);
+    if (!answer.content_type.empty()) http::AppendField("Content-Type", answer.content_type, &bytes);
+    if (!http::StatusHasNoBody(answer.status)) http::AppendField("Content-Length", answer.body.size(), &bytes);
+    AppendSafeFields(&bytes);
+    if (!keep_alive) http::AppendField("Connection", "close", &bytes);
+    for (const auto& [name, value] : answer.fields) http::AppendField(name, value, &bytes);
+    return WithDate(bytes.append("\r\n").append(answer.body));
+  }
+
+  [[nodiscard]] Answered Later(std::function<void(ApiAnswer::Done)> later, bool keep_alive) const {
+    Answered answered;
+    answered.later = [this, later = std::move(later), keep_alive](Answered::Done done) {
+      later([this, keep_alive, done = std::move(done)](const std::optional<ApiAnswer>& answer) {
+        done(answer ? std::optional(BytesOf(*answer, keep_alive)) : std::nullopt);
+      });
+    };
+    return answered;
+  }
+
   // A server with a clock says when it answered (RFC 9110 section 6.6.1); httplib does not.
   [[nodiscard]] std::string WithDate(std::string answer) const {
     const size_t line_end = answer.find("\r\n");

@@ -18,9 +18,8 @@ struct ControlOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8081;  // 0: any free one
   std::vector<ControlToken> tokens;
-  // More than can be held by claims that wait and by redeliveries, and enough that many claims and completions share a
-  // sync of the disk.
-  size_t workers = Sidecar::kWaitingMax + ControlApi::kRedeliveriesMax + 24;
+  // More than can be held by claims that wait and by redeliveries. Those that only need a write hold none.
+  size_t workers = Sidecar::kWaitingMax + ControlApi::kRedeliveriesMax + 8;
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 

@@ -281,7 +281,7 @@ void Listener::CloseExpired() {
     }
   }
   for (const ConnectionPtr& connection : expired) {
-    if (connection->idle() || connection->lingering) continue;
+    if (connection->idle() || connection->lingering || !connection->owed.empty()) continue;
     const std::string answer =
         responder_->Refuse(MakeError(ErrorCode::kRequestTimeout, "The request did not arrive in time."));
     // Once, without waiting: this thread closes all that have expired.
@@ -295,7 +295,7 @@ void Listener::CloseExpired() {
 void Listener::Park(ConnectionPtr connection) {
   Connection& c = *connection;
   const uint32_t wanted = c.tls != nullptr && c.tls->wants_write() ? EPOLLOUT : EPOLLIN | EPOLLRDHUP;
-  const uint32_t at_once = c.more_to_read ? uint32_t{EPOLLOUT} : 0;
+  const uint32_t at_once = c.more_to_read || c.asks_again || !c.owed.empty() ? uint32_t{EPOLLOUT} : 0;
   epoll_event event{.events = wanted | at_once | EPOLLONESHOT, .data = {.fd = c.fd}};
   const int operation = c.watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   c.watched = true;
@@ -335,20 +335,22 @@ Listener::ConnectionPtr Listener::AwaitConnection() {
 
 void Listener::Work(size_t worker) {
   while (ConnectionPtr connection = AwaitConnection()) {
-    const Next next = Serve(*connection, worker);
-    if (next == Next::kStream && BeginStream(connection)) continue;
-    if (next == Next::kPark && !stopping_.load()) {
-      Park(std::move(connection));
-      continue;
-    }
-    connection.reset();
-    const std::lock_guard lock(mutex_);
-    --connections_;
+    const Next next = Serve(connection, worker);
+    if (connection != nullptr) GoOn(std::move(connection), next);
   }
 }
 
+void Listener::GoOn(ConnectionPtr connection, Next next) {
+  if (next == Next::kStream && BeginStream(connection)) return;
+  if (next == Next::kPark && !stopping_.load()) return Park(std::move(connection));
+  connection.reset();
+  const std::lock_guard lock(mutex_);
+  --connections_;
+}
+
 // One turn: reads what is there, answers the requests that are whole.
-Listener::Next Listener::Serve(Connection& connection, size_t worker) {
+Listener::Next Listener::Serve(ConnectionPtr& served, size_t worker) {
+  Connection& connection = *served;
   const bool was_idle = connection.idle();
   if (!ReadAvailable(connection)) return Next::kClose;
   if (connection.lingering) {
@@ -361,24 +363,69 @@ Listener::Next Listener::Serve(Connection& connection, size_t worker) {
     connection.deadline_ms = clock_.SteadyMs() + options_.idle_timeout_ms;
   }
   if (was_idle && !connection.idle()) connection.deadline_ms = clock_.SteadyMs() + options_.request_timeout_ms;
+  if (!connection.owed.empty()) {
+    if (!Send(connection, std::exchange(connection.owed, {}))) return Next::kClose;
+    if (const Next next = AfterAnswer(connection, connection.owed_keep_alive); connection.lingering) return next;
+  }
   Next next = Next::kPark;
-  while (TakeRequest(connection, &next)) {
-    WholeRequest request = *std::exchange(connection.request, std::nullopt);
-    request.client_ip = connection.client_ip;
-    request.client_gone = [fd = connection.fd] { return IsClosedByPeer(fd); };
-    connection.parser = {};
-    const bool keep_alive = request.head.keep_alive && !connection.at_end;
+  for (bool again = connection.asks_again; again || TakeRequest(connection, &next); again = false) {
+    connection.asks_again = false;
+    if (!again) {
+      connection.asked = std::exchange(connection.request, std::nullopt);
+      connection.asked->client_ip = connection.client_ip;
+      connection.asked->client_gone = [fd = connection.fd] { return IsClosedByPeer(fd); };
+      connection.parser = {};
+    }
+    const bool keep_alive = connection.asked->head.keep_alive && !connection.at_end;
     connection.stream_generation = stream_generation_.load();
-    Answered answered = responder_->Answer(request, keep_alive, worker);
+    Answered answered = responder_->Answer(*connection.asked, keep_alive, worker, !again);
+    if (answered.later) {
+      // Behind a shared pointer only because functions have to be copyable.
+      const auto waiting = std::make_shared<ConnectionPtr>(std::move(served));
+      answered.later([this, waiting, keep_alive](std::optional<std::string> bytes) {
+        AnswerLater(std::move(*waiting), keep_alive, std::move(bytes));
+      });
+      return Next::kPark;
+    }
+    connection.asked.reset();
     if (answered.stream != nullptr) answered.bytes += answered.stream->Take();
     if (!Send(connection, answered.bytes)) return Next::kClose;
     connection.stream = std::move(answered.stream);
     if (connection.stream != nullptr) return connection.at_end ? Next::kClose : Next::kStream;
-    if (!keep_alive) return Linger(connection);
-    const int64_t now_ms = clock_.SteadyMs();
-    connection.deadline_ms = now_ms + (connection.idle() ? options_.idle_timeout_ms : options_.request_timeout_ms);
+    if (const Next after = AfterAnswer(connection, keep_alive); after != Next::kPark || connection.lingering)
+      return after;
   }
   return next == Next::kPark && connection.at_end ? Next::kClose : next;
+}
+
+// On whoever's thread, so that nothing here waits for the client: a worker does that if need be.
+void Listener::AnswerLater(ConnectionPtr answered, bool keep_alive, std::optional<std::string> bytes) {
+  Connection& connection = *answered;
+  connection.deadline_ms = clock_.SteadyMs() + options_.send_timeout_ms;
+  connection.asks_again = !bytes;
+  if (!bytes) return Park(std::move(answered));  // also when all is to stop: it is owed an answer
+  connection.asked.reset();
+  std::string_view unsent = *bytes;
+  tls::IoResult result{tls::Io::kProgress};
+  while (!unsent.empty() && result.io == tls::Io::kProgress) {
+    result = connection.Write(unsent);
+    unsent.remove_prefix(result.bytes);
+  }
+  if (result.io != tls::Io::kProgress && result.io != tls::Io::kBlocked) return GoOn(std::move(answered), Next::kClose);
+  connection.owed = unsent;
+  connection.owed_keep_alive = keep_alive;
+  if (!unsent.empty()) return Park(std::move(answered));
+  const Next next = AfterAnswer(connection, keep_alive);
+  // What it has sent already, the kernel does not speak of again.
+  connection.more_to_read = connection.more_to_read || !connection.input.empty();
+  GoOn(std::move(answered), next);
+}
+
+Listener::Next Listener::AfterAnswer(Connection& connection, bool keep_alive) {
+  if (!keep_alive) return Linger(connection);
+  const int64_t now_ms = clock_.SteadyMs();
+  connection.deadline_ms = now_ms + (connection.idle() ? options_.idle_timeout_ms : options_.request_timeout_ms);
+  return Next::kPark;
 }
 
 bool Listener::TakeRequest(Connection& connection, Next* next) {

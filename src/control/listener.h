@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -32,6 +33,11 @@ struct WholeRequest {
 struct Answered {
   std::string bytes;
   std::unique_ptr<Stream> stream;  // not null: goes on with this until one side closes
+
+  // Not empty: the bytes come later, and no worker waits for them. To be called once; `done` gets them, once, on this
+  // thread or another, which it does not keep. Nothing instead of bytes: they have to be waited for after all.
+  using Done = std::function<void(std::optional<std::string> bytes)>;
+  std::function<void(Done done)> later;
 };
 
 // Turns requests into the bytes of answers. `worker` is below ListenerOptions::workers, and one worker has one call at
@@ -39,7 +45,8 @@ struct Answered {
 class Responder {
  public:
   virtual ~Responder() = default;
-  virtual Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker) = 0;
+  // `request` outlives the call, and with `may_come_later` what the answer does later.
+  virtual Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker, bool may_come_later) = 0;
   // The answer to what is not a request that can be served; the connection is closed after it.
   virtual std::string Refuse(const http::Error& error) = 0;
 };
@@ -108,7 +115,12 @@ class Listener {
 
   void Work(size_t worker);
   ConnectionPtr AwaitConnection();
-  Next Serve(Connection& connection, size_t worker);
+  // Null afterwards: its answer comes later, and the connection is on its way to AnswerLater.
+  Next Serve(ConnectionPtr& connection, size_t worker);
+  void AnswerLater(ConnectionPtr connection, bool keep_alive, std::optional<std::string> bytes);
+  // How it goes on after a whole answer.
+  Next AfterAnswer(Connection& connection, bool keep_alive);
+  void GoOn(ConnectionPtr connection, Next next);
   // Whether a whole request is in `connection`; otherwise `*next` says how it goes on.
   bool TakeRequest(Connection& connection, Next* next);
   bool TakeHead(Connection& connection, Next* next);

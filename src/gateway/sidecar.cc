@@ -107,9 +107,55 @@ Result<ClaimResult> Sidecar::Claim(const ClaimRequest& claim, const RequestFacts
                                    const std::function<bool()>& client_gone, std::string_view trace) {
   const int64_t started_us = parts_.clock.SteadyUs();
   Result<ClaimResult> result = ClaimOrWait(claim, facts, wait_ms, client_gone);
+  Note(claim, result, started_us, trace);
+  return result;
+}
+
+void Sidecar::Note(const ClaimRequest& claim, const Result<ClaimResult>& result, int64_t started_us,
+                   std::string_view trace) {
   Count(claim, result, parts_.clock.SteadyUs() - started_us);
   if (result.ok()) Log(claim, *result, trace);
-  return result;
+}
+
+// A claim that is being written.
+struct Sidecar::Begun {
+  InFlightTable::Permit permit;
+  bool waits;
+  int64_t started_us;
+  std::string trace;
+  ClaimDone done;
+};
+
+void Sidecar::ClaimTogether(const ClaimRequest& claim, const RequestFacts& facts, bool waits, std::string trace,
+                            ClaimDone done) {
+  const int64_t started_us = parts_.clock.SteadyUs();
+  const auto answer = [&](const Result<ClaimResult>& result) {
+    Note(claim, result, started_us, trace);
+    done(result);
+  };
+  Result<std::optional<ClaimResult>> settled = FindSettled(claim, facts);
+  if (!settled.ok()) return answer(settled.status());
+  if (*settled) return answer(**std::move(settled));
+  std::unique_ptr<Waiter> nobody;
+  InFlightTable::Admission admission = parts_.table.Admit(claim.key, facts, 0, nobody);
+  if (const auto* decision = std::get_if<Decision>(&admission)) {
+    if (waits && std::holds_alternative<InFlight>(*decision)) return done(std::nullopt);
+    return answer(ClaimResult(Refused{*decision, {}}));
+  }
+  const auto begun = std::make_shared<Begun>(Begun{std::get<InFlightTable::Permit>(std::move(admission)), waits,
+                                                   started_us, std::move(trace), std::move(done)});
+  combiner_.Submit(ClaimCall{claim, facts},
+                   [this, begun](StoreCall made) { EndTogether(*begun, std::get<ClaimCall>(std::move(made))); });
+}
+
+void Sidecar::EndTogether(Begun& begun, ClaimCall made) {
+  // Whoever waits sees for himself what the store says now.
+  begun.permit.End(Ending::kForgot);
+  const auto* refused = made.result.ok() ? std::get_if<Refused>(&*made.result) : nullptr;
+  if (begun.waits && refused != nullptr && std::holds_alternative<InFlight>(refused->decision))
+    return begun.done(std::nullopt);
+  Note(made.claim, made.result, begun.started_us, begun.trace);
+  begun.done(std::move(made.result));
 }
 
 Result<ClaimResult> Sidecar::ClaimOrWait(const ClaimRequest& claim, RequestFacts facts, int64_t wait_ms,
@@ -138,17 +184,21 @@ Result<ClaimResult> Sidecar::ClaimOrWait(const ClaimRequest& claim, RequestFacts
   }
 }
 
-Result<std::optional<ClaimResult>> Sidecar::TryOnce(const ClaimRequest& claim, const RequestFacts& facts, Wait* wait) {
-  // A completed record stays as it is until it expires: replays need no permit.
+// A completed record stays as it is until it expires: replays need no permit.
+Result<std::optional<ClaimResult>> Sidecar::FindSettled(const ClaimRequest& claim, const RequestFacts& facts) {
   Result<std::optional<Record>> record = parts_.store.Get(claim.key, RecordParts::kReplay);
   if (!record.ok()) return record.status();
-  if (record->has_value() && (*record)->state == RecordState::kCompleted) {
-    const int64_t now_ms = parts_.store.NowMs();
-    const RecordFacts record_facts = FactsOf(**record, now_ms);
-    const Decision decision = Decide(&record_facts, facts, now_ms);
-    if (!std::holds_alternative<Execute>(decision))
-      return std::optional<ClaimResult>(Refused{decision, **std::move(record)});
-  }
+  if (!record->has_value() || (*record)->state != RecordState::kCompleted) return std::optional<ClaimResult>();
+  const int64_t now_ms = parts_.store.NowMs();
+  const RecordFacts record_facts = FactsOf(**record, now_ms);
+  const Decision decision = Decide(&record_facts, facts, now_ms);
+  if (std::holds_alternative<Execute>(decision)) return std::optional<ClaimResult>();
+  return std::optional<ClaimResult>(Refused{decision, **std::move(record)});
+}
+
+Result<std::optional<ClaimResult>> Sidecar::TryOnce(const ClaimRequest& claim, const RequestFacts& facts, Wait* wait) {
+  Result<std::optional<ClaimResult>> settled = FindSettled(claim, facts);
+  if (!settled.ok() || *settled) return settled;
   std::unique_ptr<Waiter> waiter = wait->NewWaiter();
   InFlightTable::Admission admission = parts_.table.Admit(claim.key, facts, wait->deadline_ms(), waiter);
   if (std::holds_alternative<InFlightTable::Parked>(admission)) return std::optional<ClaimResult>();
@@ -195,6 +245,16 @@ Status Sidecar::Complete(const Token& token, StoredResponse response) {
   if (Status status = parts_.store.Complete(*key, token, std::move(response)); !status.ok()) return status;
   parts_.table.Notify(*key, Ending::kSettled);
   return OkStatus();
+}
+
+void Sidecar::CompleteTogether(const Token& token, StoredResponse response, std::function<void(Status)> done) {
+  const Result<ScopedKey> key = KeyOf(token);
+  if (!key.ok()) return done(key.status());
+  combiner_.Submit(CompleteCall{*key, token, std::move(response)}, [this, done = std::move(done)](StoreCall made) {
+    const auto& complete = std::get<CompleteCall>(made);
+    if (complete.status.ok()) parts_.table.Notify(complete.key, Ending::kSettled);
+    done(complete.status);
+  });
 }
 
 Status Sidecar::Release(const Token& token, std::string_view trace) {

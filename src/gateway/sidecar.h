@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -14,6 +16,7 @@
 #include "gateway/housekeeper.h"
 #include "gateway/in_flight_table.h"
 #include "gateway/request_meter.h"
+#include "store/call_combiner.h"
 #include "store/store.h"
 
 namespace oncegate {
@@ -39,7 +42,7 @@ class Sidecar {
   // How long a client that has left may keep such a place.
   static constexpr int64_t kGoneCheckIntervalMs = 250;
 
-  explicit Sidecar(const SidecarParts& parts) : parts_(parts) {}
+  explicit Sidecar(const SidecarParts& parts) : parts_(parts), combiner_(parts.store) {}
 
   // Claims the key for its owner's lease, or says why not; for up to `wait_ms` it waits for whoever has the key, unless
   // `client_gone` says that nobody waits for the answer any more: such a claim is not made after a wait. REQUIRES:
@@ -48,14 +51,29 @@ class Sidecar {
   Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts, int64_t wait_ms,
                             const std::function<bool()>& client_gone = {}, std::string_view trace = {});
 
+  // The same without holding a thread: what has to be written goes together with what others have, and `done` gets the
+  // answer, once, on this thread or that of another call; it must not wait. Nothing instead of an answer: somebody has
+  // the key and `waits` is true; Claim waits for him.
+  using ClaimDone = std::function<void(std::optional<Result<ClaimResult>>)>;
+  void ClaimTogether(const ClaimRequest& claim, const RequestFacts& facts, bool waits, std::string trace,
+                     ClaimDone done);
+
   // Conflict: no key is held by this token.
   Status Complete(const Token& token, StoredResponse response);
+  // The same as ClaimTogether is to Claim.
+  void CompleteTogether(const Token& token, StoredResponse response, std::function<void(Status)> done);
   Status Release(const Token& token, std::string_view trace = {});
   Result<int64_t> Renew(const Token& token, int64_t lease_ms);
 
  private:
   class Wait;
+  struct Begun;
 
+  void EndTogether(Begun& begun, ClaimCall made);
+  // The answer to a claim of a key that is settled; nothing if it is not.
+  Result<std::optional<ClaimResult>> FindSettled(const ClaimRequest& claim, const RequestFacts& facts);
+  // Counts and logs an answer.
+  void Note(const ClaimRequest& claim, const Result<ClaimResult>& result, int64_t started_us, std::string_view trace);
   // Nothing: somebody else was waited for; try again.
   Result<std::optional<ClaimResult>> TryOnce(const ClaimRequest& claim, const RequestFacts& facts, Wait* wait);
   // The same with the key's permit in hand.
@@ -68,6 +86,7 @@ class Sidecar {
   void Log(const ClaimRequest& claim, const ClaimResult& result, std::string_view trace);
 
   const SidecarParts parts_;
+  CallCombiner combiner_;
   std::atomic<size_t> waiting_{0};
 };
 

@@ -20,7 +20,7 @@ using tls::Io;
 constexpr size_t kPiecesAtOnce = 16;
 constexpr int64_t kBudgetStep = 64 * 1024;
 constexpr size_t kDeferredBytesMax = 16 * 1024;  // answers up to here are sent once the loop has read from all
-constexpr size_t kReserveBytesMax = 64 * 1024;  // a sender's word on its body's length is believed up to here
+constexpr size_t kReserveBytesMax = 64 * 1024;   // a sender's word on its body's length is believed up to here
 
 http::Error LimitError(int64_t wait_ms) {
   return {.code = ErrorCode::kRateLimited,

@@ -1,5 +1,6 @@
 #include "store/outcome_cache.h"
 
+#include <rocksdb/cache.h>
 // Since RocksDB 8 cache.h only names Cache, and what is put in comes with a description instead of a function.
 #if __has_include(<rocksdb/advanced_cache.h>)
 #include <rocksdb/advanced_cache.h>

@@ -1,14 +1,17 @@
 #pragma once
 
-#include <rocksdb/cache.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/record.h"
+
+namespace rocksdb {
+class Cache;
+}  // namespace rocksdb
 
 // For the .cc files of this folder only.
 namespace oncegate::store {

@@ -93,6 +93,10 @@ Status RocksDbStore::LoadBodies(StoredRecord* stored) {
   return status;
 }
 
+void RocksDbStore::HideFormerOutcome(Record* record) {
+  if (record->state != RecordState::kCompleted) record->response.reset();
+}
+
 Status RocksDbStore::LoadReplays(Record* record) {
   rocksdb::PinnableSlice value;
   Result<bool> found = database_->Get(Family::kReplays, ReplaysKey(record->key, record->id), &value);

@@ -95,9 +95,7 @@ class RocksDbStore final : public Store {
   // What Get returns, from the database.
   Result<Found> LoadLive(const ScopedKey& key, RecordParts parts);
   // A record that is being redelivered keeps its outcome for PutBack; nobody else is to see it.
-  static void HideFormerOutcome(Record* record) {
-    if (record->state != RecordState::kCompleted) record->response.reset();
-  }
+  static void HideFormerOutcome(Record* record);
   bool IsLive(const Record& record, int64_t now_ms) const { return record.expires_at_ms > now_ms; }
 
   // -- Changing (claims.cc). All REQUIRE the key's shard lock.

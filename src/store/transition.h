@@ -42,8 +42,8 @@ struct IndexEntry {
 };
 std::vector<IndexEntry> IndexEntriesOf(const ScopedKey& key, const StoredRecord& stored);
 
-// Adds the record, its index entries and bodies to the batch, and takes out those of the record before it. REQUIRES: the
-// lock of the key's shard, held until the batch is written, or that nobody else uses the store.
+// Adds the record, its index entries and bodies to the batch, and takes out those of the record before it. REQUIRES:
+// the lock of the key's shard, held until the batch is written, or that nobody else uses the store.
 void AppendTransition(const Transition& transition, Database& database, rocksdb::WriteBatch* batch);
 
 // Makes the counts what they are after the transition. To be called once it is written.

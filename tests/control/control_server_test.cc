@@ -1,5 +1,6 @@
 #include "control/control_server.h"
 
+#include <future>
 #include <thread>
 
 #include "tests/gateway/gateway_fixture.h"
@@ -291,6 +292,119 @@ TEST_F(ControlServerTest, AClaimsClientIsKnownAndMissed) {
   EXPECT_FALSE(store_.Get(key, RecordParts::kAll)->has_value()) << "nobody is elected whose client has left";
 }
 
+// Claims whose write goes together with others' hold no worker.
+class LaterAnswersTest : public ControlServerTest {
+ protected:
+  // From now on whoever makes calls of the store waits until LetGo.
+  void Hold() {
+    store_.on_call_together = [this](const std::vector<StoreCall>&) {
+      ++groups_;
+      released_.wait();
+    };
+  }
+  void LetGo() { release_.set_value(); }
+  void AwaitGroup() const {
+    while (groups_ == 0) std::this_thread::yield();
+  }
+  static std::string ClaimLine(const std::string& key, const std::string& more = {}) {
+    return Request("POST /v1/claims", "", R"({"key":")" + key + "\"" + more + "}");
+  }
+  RawClient Claim(const std::string& key) {
+    RawClient client(port_);
+    client.Send(ClaimLine(key));
+    return client;
+  }
+  static std::string TokenOf(const RawAnswer& answer) {
+    return answer.body.substr(answer.body.find(R"("token":")") + 9, 32);
+  }
+
+  std::atomic<int> groups_{0};
+  std::promise<void> release_;
+  const std::shared_future<void> released_{release_.get_future()};
+};
+
+TEST_F(LaterAnswersTest, AWriteThatTakesLongHoldsOneWorkerHoweverManyWaitForIt) {
+  Listen({}, 2);
+  Hold();
+  RawClient first = Claim("first");
+  AwaitGroup();
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 20; ++i) clients.push_back(Claim(std::to_string(i)));
+  EXPECT_EQ(Ask("GET /healthz").status, 200);
+  LetGo();
+  EXPECT_EQ(first.Receive().status, 201);
+  for (RawClient& client : clients) EXPECT_EQ(client.Receive().status, 201);
+}
+
+TEST_F(LaterAnswersTest, KeepTheOrderOfPipelinedRequestsAndTheConnection) {
+  Listen();
+  RawClient client(port_);
+  client.Send(ClaimLine("a") + Request("GET /healthz") + ClaimLine("a") + ClaimLine("b") + Request("GET /nothing"));
+  const RawAnswer claimed = client.Receive();
+  EXPECT_EQ(claimed.status, 201);
+  EXPECT_EQ(claimed.Field("Content-Type"), "application/json");
+  EXPECT_EQ(claimed.Field("X-Content-Type-Options"), "nosniff");
+  EXPECT_EQ(claimed.Field("Cache-Control"), "no-store");
+  EXPECT_NE(claimed.Field("Date"), "");
+  EXPECT_EQ(claimed.Field("Connection"), "");
+  EXPECT_EQ(client.Receive().body, R"({"status":"ok"})");
+  EXPECT_EQ(Verdict(client.Receive()), "409 in-flight");
+  EXPECT_EQ(client.Receive().status, 201);
+  EXPECT_EQ(Verdict(client.Receive()), "404 not-found");
+  client.Send(
+      Request("POST /v1/claims/" + TokenOf(claimed) + "/complete", "Connection: close\r\n", R"({"status":200})"));
+  const RawAnswer completed = client.Receive();
+  EXPECT_EQ(completed.status, 204);
+  EXPECT_EQ(completed.Field("Content-Length"), "");
+  EXPECT_EQ(completed.Field("Connection"), "close");
+  EXPECT_TRUE(client.AtEnd());
+}
+
+TEST_F(LaterAnswersTest, AClaimThatHasToWaitDoes) {
+  Listen();
+  const RawAnswer first = Ask("POST /v1/claims", "", R"({"key":"a"})");
+  ASSERT_EQ(first.status, 201);
+  RawClient waits(port_);
+  waits.Send(ClaimLine("a", R"(,"wait":"60s")") + Request("GET /healthz"));
+  EXPECT_EQ(Ask("POST /v1/claims/" + TokenOf(first) + "/complete", "", R"({"status":200,"body":"done"})").status, 204);
+  const RawAnswer replay = waits.Receive();
+  EXPECT_EQ(replay.status, 200);
+  EXPECT_NE(replay.body.find(R"("outcome":"replay")"), std::string::npos) << replay.body;
+  EXPECT_EQ(waits.Receive().status, 200) << "what it sent behind is answered too";
+}
+
+TEST_F(LaterAnswersTest, WhoDoesNotReadKeepsNobodyElseAndGetsAll) {
+  Listen();
+  const RawAnswer first = Ask("POST /v1/claims", "", R"({"key":"a"})");
+  const std::string body(16 << 20, 'x');  // more than the kernel takes for a client that does not read
+  Token token{};
+  ASSERT_TRUE(ParseToken(TokenOf(first), &token));
+  ASSERT_TRUE(gateway_->sidecar().Complete(token, {.status = 200, .head = "HTTP/1.1 200 OK\r\n", .body = body}).ok());
+  RawClient slow(port_);
+  slow.Send(ClaimLine("a") + ClaimLine("a"));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Claim("b" + std::to_string(i)).Receive().status, 201);
+  for (int i = 0; i < 2; ++i) {
+    const RawAnswer replay = slow.Receive();
+    EXPECT_EQ(replay.status, 200);
+    EXPECT_TRUE(replay.whole);
+    EXPECT_NE(replay.body.find(body), std::string::npos);
+  }
+}
+
+TEST_F(LaterAnswersTest, AreSentBeforeTheListenerStops) {
+  Listen();
+  Hold();
+  RawClient first = Claim("first");
+  AwaitGroup();
+  RawClient second = Claim("second");
+  while (!gateway_->IsExecuting(ScopedKey("default", "second"))) std::this_thread::yield();
+  std::thread stop([this] { server_->Stop(); });
+  LetGo();
+  EXPECT_EQ(first.Receive().status, 201);
+  EXPECT_EQ(second.Receive().status, 201);
+  stop.join();
+}
+
 class ControlTlsTest : public ControlServerTest {
  protected:
   ControlTlsTest() {
@@ -323,6 +437,20 @@ TEST_F(ControlTlsTest, KeepsConnectionsAndTakesLargeRequests) {
   client.Send(Request("GET /healthz", "Connection: close\r\n"));
   EXPECT_EQ(client.Receive().status, 200);
   EXPECT_TRUE(client.AtEnd());
+}
+
+TEST_F(ControlTlsTest, AnswersThatComeLaterAreEncryptedToo) {
+  RawClient client = Connect();
+  client.Send(Request("POST /v1/claims", "", R"({"key":"a"})") + Request("POST /v1/claims", "", R"({"key":"a"})"));
+  const RawAnswer claimed = client.Receive();
+  EXPECT_EQ(claimed.status, 201);
+  EXPECT_EQ(Verdict(client.Receive()), "409 in-flight");
+  const std::string token = claimed.body.substr(claimed.body.find(R"("token":")") + 9, 32);
+  const std::string body(900'000, 'x');
+  client.Send(Request("POST /v1/claims/" + token + "/complete", "", R"({"status":200,"body":")" + body + "\"}"));
+  EXPECT_EQ(client.Receive().status, 204);
+  client.Send(Request("POST /v1/claims", "", R"({"key":"a"})"));
+  EXPECT_NE(client.Receive().body.find(body), std::string::npos);
 }
 
 TEST_F(ControlTlsTest, PlainTextGetsNoAnswer) {

@@ -51,6 +51,22 @@ class SidecarTest : public GatewayTest {
   std::future<std::string> ClaimLater(const ClaimRequest& claim, int64_t wait_ms) {
     return std::async(std::launch::async, [=, this] { return WordFor(sidecar().Claim(claim, {}, wait_ms)); });
   }
+  // What ClaimTogether answers, once it does; nothing if the claim has to wait.
+  std::optional<Result<ClaimResult>> Together(const ClaimRequest& claim, bool waits, const RequestFacts& facts = {}) {
+    std::promise<std::optional<Result<ClaimResult>>> promise;
+    sidecar().ClaimTogether(claim, facts, waits, {},
+                            [&](std::optional<Result<ClaimResult>> result) { promise.set_value(std::move(result)); });
+    return promise.get_future().get();
+  }
+  std::string TogetherWord(const ClaimRequest& claim, bool waits, const RequestFacts& facts = {}) {
+    const auto result = Together(claim, waits, facts);
+    return result ? WordFor(*result) : "has to wait";
+  }
+  Status CompleteTogether(const Token& token, const StoredResponse& response) {
+    std::promise<Status> promise;
+    sidecar().CompleteTogether(token, response, [&](const Status& status) { promise.set_value(status); });
+    return promise.get_future().get();
+  }
 };
 
 TEST_F(SidecarTest, ADeliveryWaitsForAClaimAndReplaysItsOutcome) {
@@ -120,6 +136,53 @@ TEST_F(SidecarTest, AClaimIsRefusedOrWaitsWhileADeliveryIsExecuted) {
   upstream_.OpenGate();
   EXPECT_EQ(waits.get(), "replay");
   EXPECT_EQ(Verdict(call.Get()), "200 executed");
+}
+
+TEST_F(SidecarTest, TogetherWithOthersAClaimIsAnsweredAsByItself) {
+  const auto first = Together(ClaimOf("a"), false);
+  ASSERT_TRUE(first);
+  ASSERT_EQ(WordFor(*first), "execute");
+  EXPECT_EQ(TogetherWord(ClaimOf("a"), false), "in-flight");
+  EXPECT_EQ(TogetherWord(ClaimOf("a"), true), "has to wait");
+  const Token token = std::get<Claimed>(**first).token;
+  EXPECT_EQ(CompleteTogether(Token{}, Answer("x")).code(), StatusCode::kConflict);
+  ASSERT_TRUE(CompleteTogether(token, Answer("x")).ok());
+  EXPECT_TRUE(CompleteTogether(token, Answer("x")).ok()) << "the same once more is harmless";
+  EXPECT_EQ(CompleteTogether(token, Answer("y")).code(), StatusCode::kConflict);
+  EXPECT_EQ(TogetherWord(ClaimOf("a"), true), "replay");
+  const auto facts_of = [](std::string_view body) {
+    RequestFacts facts;
+    facts.fingerprint = MakeFingerprint(FingerprintRecipe::kWholeRequest, {.method = {}, .target = {}, .body = body});
+    return facts;
+  };
+  EXPECT_EQ(TogetherWord(ClaimOf("b"), false, facts_of("its own")), "execute");
+  EXPECT_EQ(TogetherWord(ClaimOf("b"), true, facts_of("another")), "refused");
+  const RequestMeter& meter = gateway_->meter();
+  EXPECT_EQ(meter.Total(Outcome::kExecuted), 2U);
+  EXPECT_EQ(meter.Total(Outcome::kReplayed), 1U);
+  EXPECT_EQ(meter.Total(http::ErrorCode::kInFlight), 1U) << "who has to wait is counted when he is answered";
+  store_.fail_claims = true;
+  EXPECT_EQ(TogetherWord(ClaimOf("c"), true), "error");
+  EXPECT_FALSE(gateway_->IsExecuting(ScopedKey("default", "c"))) << "its permit has ended";
+}
+
+TEST_F(SidecarTest, TogetherWithOthersAClaimDoesNotWaitForADelivery) {
+  Call call = PostHeld("a");
+  upstream_.AwaitRequests(1);
+  EXPECT_EQ(TogetherWord(ClaimOf("a"), false), "in-flight");
+  EXPECT_EQ(TogetherWord(ClaimOf("a"), true), "has to wait");
+  upstream_.OpenGate();
+  EXPECT_EQ(Verdict(call.Get()), "200 executed");
+}
+
+TEST_F(SidecarTest, ACompletionTogetherWithOthersWakesThoseWhoWait) {
+  const auto claimed = Together(ClaimOf("a"), false);
+  ASSERT_TRUE(claimed && WordFor(*claimed) == "execute");
+  Call waits = Post("a");
+  ASSERT_TRUE(CompleteTogether(std::get<Claimed>(**claimed).token, Answer("done by hand")).ok());
+  const Seen seen = waits.Get();
+  EXPECT_EQ(Verdict(seen), "200 replayed");
+  EXPECT_EQ(seen.body, "done by hand");
 }
 
 TEST_F(SidecarTest, AClaimWaitsForAnother) {
@@ -255,11 +318,13 @@ TEST_F(SidecarTest, OfManyClientsOfGatewayAndSidecarOneExecutesEachKey) {
           if (Post(key).Get().status == 200) ++answered;
           continue;
         }
-        const Result<ClaimResult> result = sidecar().Claim(ClaimOf(key), {}, 60'000);
+        // As the control listener does it.
+        std::optional<Result<ClaimResult>> soon = Together(ClaimOf(key), true);
+        const Result<ClaimResult> result = soon ? *std::move(soon) : sidecar().Claim(ClaimOf(key), {}, 60'000);
         ASSERT_TRUE(result.ok());
         if (const auto* claimed = std::get_if<Claimed>(&*result)) {
           write_down(key);
-          ASSERT_TRUE(sidecar().Complete(claimed->token, Answer("s")).ok());
+          ASSERT_TRUE(CompleteTogether(claimed->token, Answer("s")).ok());
         }
         if (WordFor(result) == "execute" || WordFor(result) == "replay" || WordFor(result) == "in-flight") ++answered;
       }
