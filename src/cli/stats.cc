@@ -13,6 +13,7 @@
 #include "cli/command_line.h"
 #include "cli/control_client.h"
 #include "cli/tables.h"
+#include "cli/terminal.h"
 
 namespace oncegate::cli {
 namespace {
@@ -62,7 +63,8 @@ int Watch(const ClientFlags& flags, const Console& console) {
     const Result<ControlReply> reply = (*client)->Ask("GET", std::string(kStats), {});
     if (!reply.ok()) return FailWith(reply.status(), console);
     if (reply->status >= 300) return Fail(console, kExitFailed, ProblemText(reply->status, reply->body));
-    const Result<std::string> text = flags.json ? Result<std::string>(reply->body + "\n") : StatsText(reply->body);
+    const Result<std::string> text =
+        flags.json ? Result<std::string>(reply->body + "\n") : StatsText(reply->body, ColoursOfOutput());
     if (!text.ok()) return FailWith(text.status(), console);
     const std::optional<Counts> now = CountsOf(reply->body);
     if (redraws) console.out << "\x1b[H\x1b[2J";
@@ -85,7 +87,11 @@ int RunStats(const Arguments& arguments, const Console& console) {
   flags.AddTo(line, ClientFlags::Source::kServerOrDirectory);
   if (const auto exit_code = line.Parse(arguments, console)) return *exit_code;
   if (watch) return Watch(flags, console);
-  return AskAndPrint(flags, {.target = std::string(kStats), .not_found = {}, .render = StatsText}, console);
+  return AskAndPrint(flags,
+                     {.target = std::string(kStats),
+                      .not_found = {},
+                      .render = [](const std::string& json) { return StatsText(json, ColoursOfOutput()); }},
+                     console);
 }
 
 }  // namespace oncegate::cli

@@ -181,19 +181,22 @@ std::string TypesText(const element& stats) {
 
 }  // namespace
 
-Result<std::string> StatsText(const std::string& json) {
+Result<std::string> StatsText(const std::string& json, Colours colours) {
   simdjson::dom::parser parser;
   element stats;
   if (parser.parse(json).get(stats) != simdjson::SUCCESS || Text(stats, "/records/active") == "-") return Unexpected();
   const std::string uptime = Text(stats, "/uptime_seconds");
   std::vector<Row> rows{{"now", Text(stats, "/now")}, {"uptime", uptime == "-" ? uptime : uptime + "s"}};
-  for (const std::string_view name : {"active", "completed", "in_progress", "unknown", "expired"})
-    rows.push_back({"records " + std::string(name), Text(stats, "/records/" + std::string(name))});
+  for (const std::string_view name : {"active", "completed", "in_progress", "unknown", "expired"}) {
+    const std::string count = Text(stats, "/records/" + std::string(name));
+    const bool waits = name == "unknown" && count != "0";
+    rows.push_back({"records " + std::string(name), waits ? Warning(count, colours) : count});
+  }
   AppendRequests(stats, &rows);
   rows.push_back({"cleanup last run", Text(stats, "/cleanup/last_run_at")});
   rows.push_back({"cleanup removed", Text(stats, "/cleanup/removed_total")});
   if (const std::string error = Text(stats, "/cleanup/last_error"); error != "-")
-    rows.push_back({"cleanup error", error});
+    rows.push_back({"cleanup error", Warning(error, colours)});
   rows.push_back({"store on disk", Bytes(stats, "/store/disk_bytes")});
   rows.push_back({"store log", Bytes(stats, "/store/wal_bytes")});
   rows.push_back({"store memory", Bytes(stats, "/store/memory_bytes")});

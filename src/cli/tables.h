@@ -13,7 +13,7 @@ namespace oncegate::cli {
 // '?'. Internal for what is not the JSON that is expected: the other end is not this program.
 Result<std::string> RecordsText(const std::string& json, Colours colours = Colours::kNone);
 Result<std::string> RecordText(const std::string& json, Colours colours = Colours::kNone);
-Result<std::string> StatsText(const std::string& json);
+Result<std::string> StatsText(const std::string& json, Colours colours = Colours::kNone);
 Result<std::string> CleanupText(const std::string& json);
 Result<std::string> BackupText(const std::string& json);
 Result<std::string> VerifyText(const std::string& json);

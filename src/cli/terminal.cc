@@ -14,10 +14,11 @@ namespace {
 constexpr std::chrono::seconds kShownEvery{1};
 constexpr std::string_view kWipe = "\r\x1b[K";
 constexpr std::string_view kPlain = "\x1b[0m";
+constexpr std::string_view kWarning = "\x1b[1;33m";
 constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kStateColours{{
     {"completed", "\x1b[32m"},
     {"in_progress", "\x1b[36m"},
-    {"unknown", "\x1b[1;33m"},
+    {"unknown", kWarning},
 }};
 
 std::string_view Environment(const char* name) {
@@ -44,6 +45,11 @@ std::string Coloured(std::string_view state, Colours colours) {
     if (colours == Colours::kAnsi && state == name) return std::string(colour).append(state).append(kPlain);
   }
   return std::string(state);
+}
+
+std::string Warning(std::string_view text, Colours colours) {
+  if (colours == Colours::kNone) return std::string(text);
+  return std::string(kWarning).append(text).append(kPlain);
 }
 
 Progress::Progress(const Console& console, std::string what, std::string unit)

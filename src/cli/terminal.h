@@ -19,6 +19,8 @@ enum class Colours { kNone, kAnsi };
 Colours ColoursOfOutput();
 // A record's state in its colour: what waits for a person stands out.
 std::string Coloured(std::string_view state, Colours colours);
+// Something else that waits for a person, in the colour of unknown outcomes.
+std::string Warning(std::string_view text, Colours colours);
 
 // Says on standard error, if that is a terminal, that something goes on and for how long, from its second second until
 // the end, when the line vanishes. Thread-safe.

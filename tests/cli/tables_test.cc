@@ -27,6 +27,18 @@ TEST(TablesTest, KeepsControlCharactersFromTheTerminal) {
   EXPECT_NE(text->find("line\n\ttab?]0;x? é"), std::string::npos) << *text;
 }
 
+TEST(TablesTest, WhatWaitsForAPersonStandsOutAtATerminal) {
+  const auto stats = [](const std::string& unknown, const std::string& error) {
+    return R"({"records":{"active":3,"unknown":)" + unknown + R"(},"cleanup":{"last_error":)" + error + "}}";
+  };
+  const std::string waits = stats("2", R"("no space")");
+  const std::string coloured = *StatsText(waits, Colours::kAnsi);
+  EXPECT_NE(coloured.find("unknown      \x1b[1;33m2\x1b[0m\n"), std::string::npos) << coloured;
+  EXPECT_NE(coloured.find("\x1b[1;33mno space\x1b[0m\n"), std::string::npos) << coloured;
+  EXPECT_EQ(StatsText(waits)->find('\x1b'), std::string::npos);
+  EXPECT_EQ(StatsText(stats("0", "null"), Colours::kAnsi)->find('\x1b'), std::string::npos) << "all is well";
+}
+
 TEST(TablesTest, SaysWhatCannotBeShown) {
   const std::string start = R"({"key":"a","request":{"method":"POST","target":"/x","headers":[],)";
   EXPECT_NE(RecordText(start + R"("body":null}})")->find("(the body was not kept)"), std::string::npos);

@@ -89,7 +89,7 @@ class TerminalTest(unittest.TestCase):
 
     def test_nobody_gets_colours_who_has_no_use_for_them(self):
         for changes in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}):
-            for command in (["list"], ["get", "evt_1"]):
+            for command in (["list"], ["get", "evt_1"], ["stats"]):
                 self.assertNotIn(b"\x1b", self.at_terminal(*command, **changes), (changes, command))
         self.assertIn(GREEN, self.at_terminal("list", NO_COLOR=""), "empty is unset")
         self.assertNotIn(b"\x1b", self.at_terminal("list", "--json"))
