@@ -31,8 +31,11 @@ constexpr int kSweepIntervalMs = 250;
 constexpr int kStreamIntervalMs = 100;
 constexpr int64_t kLingerMs = 1000;
 constexpr size_t kReadBytes = 16 * 1024;
-// What one turn reads at most, so that one client that sends without end does not hold a worker.
+// What one turn reads at most, so that one client that sends without end does not hold a worker; and what is held of it
+// and not understood yet.
 constexpr size_t kTurnBytesMax = 256 * 1024;
+// Larger requests hold a worker until they are answered, so that those of all connections do not wait in memory.
+constexpr size_t kLaterBodyBytesMax = 64 * 1024;
 
 std::string SystemMessage(int error) {
   std::array<char, 128> text{};
@@ -281,7 +284,7 @@ void Listener::CloseExpired() {
     }
   }
   for (const ConnectionPtr& connection : expired) {
-    if (connection->idle() || connection->lingering || !connection->owed.empty()) continue;
+    if (connection->idle() || connection->lingering || connection->asked || !connection->owed.empty()) continue;
     const std::string answer =
         responder_->Refuse(MakeError(ErrorCode::kRequestTimeout, "The request did not arrive in time."));
     // Once, without waiting: this thread closes all that have expired.
@@ -294,8 +297,9 @@ void Listener::CloseExpired() {
 // connection comes back behind the others.
 void Listener::Park(ConnectionPtr connection) {
   Connection& c = *connection;
-  const uint32_t wanted = c.tls != nullptr && c.tls->wants_write() ? EPOLLOUT : EPOLLIN | EPOLLRDHUP;
-  const uint32_t at_once = c.more_to_read || c.asks_again || !c.owed.empty() ? uint32_t{EPOLLOUT} : 0;
+  const bool writes = c.tls != nullptr ? c.tls->wants_write() : !c.owed.empty();
+  const uint32_t wanted = writes ? EPOLLOUT : EPOLLIN | EPOLLRDHUP;
+  const uint32_t at_once = c.owed.empty() && (c.more_to_read || c.asks_again) ? uint32_t{EPOLLOUT} : 0;
   epoll_event event{.events = wanted | at_once | EPOLLONESHOT, .data = {.fd = c.fd}};
   const int operation = c.watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   c.watched = true;
@@ -342,7 +346,8 @@ void Listener::Work(size_t worker) {
 
 void Listener::GoOn(ConnectionPtr connection, Next next) {
   if (next == Next::kStream && BeginStream(connection)) return;
-  if (next == Next::kPark && !stopping_.load()) return Park(std::move(connection));
+  // When all is to stop, those are still served that have sent something or are owed something.
+  if (next == Next::kPark && (!stopping_.load() || !connection->idle())) return Park(std::move(connection));
   connection.reset();
   const std::lock_guard lock(mutex_);
   --connections_;
@@ -364,8 +369,8 @@ Listener::Next Listener::Serve(ConnectionPtr& served, size_t worker) {
   }
   if (was_idle && !connection.idle()) connection.deadline_ms = clock_.SteadyMs() + options_.request_timeout_ms;
   if (!connection.owed.empty()) {
-    if (!Send(connection, std::exchange(connection.owed, {}))) return Next::kClose;
-    if (const Next next = AfterAnswer(connection, connection.owed_keep_alive); connection.lingering) return next;
+    const Next owed = PayOwed(connection);
+    if (owed != Next::kPark || connection.lingering || !connection.owed.empty()) return owed;
   }
   Next next = Next::kPark;
   for (bool again = connection.asks_again; again || TakeRequest(connection, &next); again = false) {
@@ -378,7 +383,8 @@ Listener::Next Listener::Serve(ConnectionPtr& served, size_t worker) {
     }
     const bool keep_alive = connection.asked->head.keep_alive && !connection.at_end;
     connection.stream_generation = stream_generation_.load();
-    Answered answered = responder_->Answer(*connection.asked, keep_alive, worker, !again);
+    const bool may_come_later = !again && connection.asked->body.size() <= kLaterBodyBytesMax;
+    Answered answered = responder_->Answer(*connection.asked, keep_alive, worker, may_come_later);
     if (answered.later) {
       // Behind a shared pointer only because functions have to be copyable.
       const auto waiting = std::make_shared<ConnectionPtr>(std::move(served));
@@ -398,27 +404,32 @@ Listener::Next Listener::Serve(ConnectionPtr& served, size_t worker) {
   return next == Next::kPark && connection.at_end ? Next::kClose : next;
 }
 
-// On whoever's thread, so that nothing here waits for the client: a worker does that if need be.
+// On whoever's thread, so that nothing here waits for the client.
 void Listener::AnswerLater(ConnectionPtr answered, bool keep_alive, std::optional<std::string> bytes) {
   Connection& connection = *answered;
   connection.deadline_ms = clock_.SteadyMs() + options_.send_timeout_ms;
   connection.asks_again = !bytes;
-  if (!bytes) return Park(std::move(answered));  // also when all is to stop: it is owed an answer
+  if (!bytes) return GoOn(std::move(answered), Next::kPark);
   connection.asked.reset();
-  std::string_view unsent = *bytes;
+  connection.owed = *std::move(bytes);
+  connection.owed_keep_alive = keep_alive;
+  const Next next = PayOwed(connection);
+  // What it has sent already, the kernel does not speak of again.
+  connection.more_to_read = connection.more_to_read || !connection.input.empty();
+  GoOn(std::move(answered), next);
+}
+
+// Sends what the client takes now; some may be left then.
+Listener::Next Listener::PayOwed(Connection& connection) {
+  std::string_view unsent = connection.owed;
   tls::IoResult result{tls::Io::kProgress};
   while (!unsent.empty() && result.io == tls::Io::kProgress) {
     result = connection.Write(unsent);
     unsent.remove_prefix(result.bytes);
   }
-  if (result.io != tls::Io::kProgress && result.io != tls::Io::kBlocked) return GoOn(std::move(answered), Next::kClose);
-  connection.owed = unsent;
-  connection.owed_keep_alive = keep_alive;
-  if (!unsent.empty()) return Park(std::move(answered));
-  const Next next = AfterAnswer(connection, keep_alive);
-  // What it has sent already, the kernel does not speak of again.
-  connection.more_to_read = connection.more_to_read || !connection.input.empty();
-  GoOn(std::move(answered), next);
+  if (result.io != tls::Io::kProgress && result.io != tls::Io::kBlocked) return Next::kClose;
+  connection.owed.erase(0, connection.owed.size() - unsent.size());
+  return connection.owed.empty() ? AfterAnswer(connection, connection.owed_keep_alive) : Next::kPark;
 }
 
 Listener::Next Listener::AfterAnswer(Connection& connection, bool keep_alive) {
@@ -476,7 +487,7 @@ bool Listener::TakeHead(Connection& connection, Next* next) {
 bool Listener::ReadAvailable(Connection& connection) {
   std::array<char, kReadBytes> bytes;
   connection.more_to_read = false;
-  for (size_t total = 0; total < kTurnBytesMax;) {
+  for (size_t total = 0; total < kTurnBytesMax && connection.input.size() < kTurnBytesMax;) {
     const tls::IoResult result = connection.Read(bytes.data(), bytes.size());
     if (result.io != tls::Io::kProgress) {
       connection.at_end = connection.at_end || result.io == tls::Io::kClosed;
@@ -518,9 +529,9 @@ Listener::Next Listener::Linger(Connection& connection) {
   } else {
     shutdown(connection.fd, SHUT_WR);
   }
+  connection.input.clear();
   if (connection.at_end) return Next::kClose;
   connection.lingering = true;
-  connection.input.clear();
   connection.deadline_ms = clock_.SteadyMs() + kLingerMs;
   return Next::kPark;
 }

@@ -118,6 +118,7 @@ class Listener {
   // Null afterwards: its answer comes later, and the connection is on its way to AnswerLater.
   Next Serve(ConnectionPtr& connection, size_t worker);
   void AnswerLater(ConnectionPtr connection, bool keep_alive, std::optional<std::string> bytes);
+  Next PayOwed(Connection& connection);
   // How it goes on after a whole answer.
   Next AfterAnswer(Connection& connection, bool keep_alive);
   void GoOn(ConnectionPtr connection, Next next);

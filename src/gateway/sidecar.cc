@@ -55,6 +55,13 @@ Counted CountedAs(const Result<ClaimResult>& result) {
   return error(CodeOf(refused.decision));
 }
 
+// Whether the answer is so large that sending it can take a while.
+bool IsLarge(const ClaimResult& result) {
+  const auto* refused = std::get_if<Refused>(&result);
+  return refused != nullptr && refused->record.response &&
+         refused->record.response->body.size() > Sidecar::kTogetherBodyBytesMax;
+}
+
 }  // namespace
 
 // One claim's time to wait, and its place among those who may.
@@ -135,6 +142,7 @@ void Sidecar::ClaimTogether(const ClaimRequest& claim, const RequestFacts& facts
   };
   Result<std::optional<ClaimResult>> settled = FindSettled(claim, facts);
   if (!settled.ok()) return answer(settled.status());
+  if (*settled && IsLarge(**settled)) return done(std::nullopt);
   if (*settled) return answer(**std::move(settled));
   std::unique_ptr<Waiter> nobody;
   InFlightTable::Admission admission = parts_.table.Admit(claim.key, facts, 0, nobody);
@@ -152,8 +160,8 @@ void Sidecar::EndTogether(Begun& begun, ClaimCall made) {
   // Whoever waits sees for himself what the store says now.
   begun.permit.End(Ending::kForgot);
   const auto* refused = made.result.ok() ? std::get_if<Refused>(&*made.result) : nullptr;
-  if (begun.waits && refused != nullptr && std::holds_alternative<InFlight>(refused->decision))
-    return begun.done(std::nullopt);
+  const bool leased = refused != nullptr && std::holds_alternative<InFlight>(refused->decision);
+  if ((begun.waits && leased) || (made.result.ok() && IsLarge(*made.result))) return begun.done(std::nullopt);
   Note(made.claim, made.result, begun.started_us, begun.trace);
   begun.done(std::move(made.result));
 }

@@ -52,8 +52,10 @@ class Sidecar {
                             const std::function<bool()>& client_gone = {}, std::string_view trace = {});
 
   // The same without holding a thread: what has to be written goes together with what others have, and `done` gets the
-  // answer, once, on this thread or that of another call; it must not wait. Nothing instead of an answer: somebody has
-  // the key and `waits` is true; Claim waits for him.
+  // answer, once, on this thread or that of another call; it must not wait. Nothing instead of an answer: it may take
+  // time, because somebody has the key and `waits` is true, or because it has a body of more than kTogetherBodyBytesMax
+  // that somebody has to read. Then Claim answers.
+  static constexpr size_t kTogetherBodyBytesMax = 16 * 1024;
   using ClaimDone = std::function<void(std::optional<Result<ClaimResult>>)>;
   void ClaimTogether(const ClaimRequest& claim, const RequestFacts& facts, bool waits, std::string trace,
                      ClaimDone done);

@@ -1,10 +1,15 @@
 #include "control/control_server.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
 #include <future>
 #include <thread>
 
 #include "tests/gateway/gateway_fixture.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/tls_client.h"
 
 namespace oncegate::control {
@@ -314,6 +319,29 @@ class LaterAnswersTest : public ControlServerTest {
     client.Send(ClaimLine(key));
     return client;
   }
+  // Has a claim of the key completed, whatever the size of its answer.
+  void CompleteWith(const std::string& key, const std::string& body) {
+    Token token{};
+    ASSERT_TRUE(ParseToken(TokenOf(Claim(key).Receive()), &token));
+    ASSERT_TRUE(gateway_->sidecar().Complete(token, {.status = 200, .head = "HTTP/1.1 200 OK\r\n", .body = body}).ok());
+  }
+  // Claims a settled key again and again, one claim after the other, without reading, until an answer has to wait for
+  // that. How many were sent.
+  int ClaimUntilOneWaits(RawClient& client, const std::string& key) {
+    const uint64_t before = gateway_->meter().Total(Outcome::kReplayed);
+    for (int sent = 1;; ++sent) {
+      client.Send(ClaimLine(key));
+      const auto answered = [&] { return gateway_->meter().Total(Outcome::kReplayed) == before + sent; };
+      for (int i = 0; i < 20'000 && !answered(); ++i) std::this_thread::yield();
+      if (!answered()) return sent;
+    }
+  }
+  static int64_t ResidentBytes() {
+    int64_t size = 0;
+    int64_t resident = 0;
+    std::ifstream("/proc/self/statm") >> size >> resident;
+    return resident * sysconf(_SC_PAGESIZE);
+  }
   static std::string TokenOf(const RawAnswer& answer) {
     return answer.body.substr(answer.body.find(R"("token":")") + 9, 32);
   }
@@ -375,19 +403,72 @@ TEST_F(LaterAnswersTest, AClaimThatHasToWaitDoes) {
 
 TEST_F(LaterAnswersTest, WhoDoesNotReadKeepsNobodyElseAndGetsAll) {
   Listen();
-  const RawAnswer first = Ask("POST /v1/claims", "", R"({"key":"a"})");
-  const std::string body(16 << 20, 'x');  // more than the kernel takes for a client that does not read
-  Token token{};
-  ASSERT_TRUE(ParseToken(TokenOf(first), &token));
-  ASSERT_TRUE(gateway_->sidecar().Complete(token, {.status = 200, .head = "HTTP/1.1 200 OK\r\n", .body = body}).ok());
+  const std::string small(Sidecar::kTogetherBodyBytesMax, 's');
+  const std::string large(16 << 20, 'l');
+  CompleteWith("small", small);
+  CompleteWith("large", large);
   RawClient slow(port_);
-  slow.Send(ClaimLine("a") + ClaimLine("a"));
+  const int sent = ClaimUntilOneWaits(slow, "small");
+  slow.Send(ClaimLine("large") + ClaimLine("small"));
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Claim("b" + std::to_string(i)).Receive().status, 201);
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < sent + 2; ++i) {
     const RawAnswer replay = slow.Receive();
-    EXPECT_EQ(replay.status, 200);
-    EXPECT_TRUE(replay.whole);
-    EXPECT_NE(replay.body.find(body), std::string::npos);
+    ASSERT_EQ(replay.status, 200) << i;
+    ASSERT_TRUE(replay.whole) << i;
+    ASSERT_NE(replay.body.find(i == sent ? large : small), std::string::npos) << i;
+  }
+  EXPECT_EQ(gateway_->meter().Total(Outcome::kReplayed), static_cast<uint64_t>(sent) + 2) << "each once";
+}
+
+// A client that has sent its last byte gets one more answer, which says so; what it sent behind that is not for us.
+TEST_F(LaterAnswersTest, NothingIsDoneForWhoWasToldThatTheConnectionEnds) {
+  Listen();
+  CompleteWith("a", std::string(Sidecar::kTogetherBodyBytesMax, 's'));
+  RawClient client(port_);
+  ClaimUntilOneWaits(client, "a");
+  client.Send(ClaimLine("a") + ClaimLine("never"));
+  client.CloseSending();
+  RawAnswer last;
+  while (last.Field("Connection") != "close") {
+    last = client.Receive();
+    ASSERT_EQ(last.status, 200);
+    ASSERT_TRUE(last.whole);
+  }
+  EXPECT_TRUE(client.AtEnd());
+  EXPECT_FALSE(store_.Get(ScopedKey("default", "never"), RecordParts::kAll)->has_value());
+}
+
+TEST_F(LaterAnswersTest, WhatIsOwedGoesBeforeTheConnectionEnds) {
+  Listen();
+  CompleteWith("a", std::string(Sidecar::kTogetherBodyBytesMax, 's'));
+  RawClient client(port_);
+  int answers = ClaimUntilOneWaits(client, "a") + 1;
+  client.Send(Request("POST /v1/claims", "Connection: close\r\n", R"({"key":"a"})") + ClaimLine("never"));
+  for (; answers > 0; --answers) ASSERT_EQ(client.Receive().status, 200);
+  EXPECT_TRUE(client.AtEnd());
+  EXPECT_FALSE(store_.Get(ScopedKey("default", "never"), RecordParts::kAll)->has_value());
+}
+
+// What a client sends ahead of its answers stays with the kernel, and so with the client.
+TEST_F(LaterAnswersTest, PipelinedRequestsAreNotGatheredInMemory) {
+  Listen();
+  constexpr int kRequests = 8192;
+  constexpr int64_t kGatheredMax = 8 << 20;
+  const std::string line = Request("POST /v1/claims/00000000000000000000000000000000/complete",
+                                   "X-Filling: " + std::string(4096, 'x') + "\r\n", R"({"status":200})");
+  RawClient client(port_);
+  const int64_t before = ResidentBytes();
+  std::thread sends([&] {
+    for (int i = 0; i < kRequests; ++i) client.Send(line);
+  });
+  int64_t resident_max = 0;
+  for (int i = 0; i < kRequests; ++i) {
+    EXPECT_EQ(client.Receive().status, 409) << i;
+    if (i % 64 == 0) resident_max = std::max(resident_max, ResidentBytes());
+  }
+  sends.join();
+  if (!kAddressSanitizer && !kThreadSanitizer) {
+    EXPECT_LT(resident_max - before, kGatheredMax);
   }
 }
 
