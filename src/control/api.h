@@ -81,6 +81,11 @@ class ControlApi {
 
   ApiAnswer Answer(const ApiRequest& request);
 
+  // Whether an answer may be an ApiAnswer::later: those of claims and completions.
+  static bool MayComeLater(std::string_view method, std::string_view target) {
+    return method == "POST" && target.starts_with("/v1/claims");
+  }
+
   // What is answered, as "GET /v1/records/*/*", where '*' stands for any one segment.
   static std::vector<std::string> Operations();
 

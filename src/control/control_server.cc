@@ -75,14 +75,13 @@ void Render(const ApiAnswer& answer, httplib::Response* response) {
 // it.
 class Engine final : public httplib::Server {
  public:
-  using Answerer = std::function<ApiAnswer(const WholeRequest&, bool may_come_later)>;
+  using Answerer = std::function<ApiAnswer(const WholeRequest&)>;
 
   explicit Engine(Answerer answerer) : answerer_(std::move(answerer)) {
     set_default_headers(httplib::Headers(std::begin(kSafeFields), std::end(kSafeFields)));
     const Handler handle = [this](const httplib::Request&, httplib::Response& response) {
-      ApiAnswer answer = answerer_(*request_, may_come_later_);
+      ApiAnswer answer = answerer_(*request_);
       stream_ = std::move(answer.stream);
-      later_ = std::move(answer.later);
       Render(answer, &response);
     };
     Get("/", handle);
@@ -104,17 +103,14 @@ class Engine final : public httplib::Server {
   }
 
   // The bytes of the answer.
-  std::string Serve(const WholeRequest& request, bool keep_alive, bool may_come_later) {
+  std::string Serve(const WholeRequest& request, bool keep_alive) {
     request_ = &request;
-    may_come_later_ = may_come_later;
     MemoryStream stream(request.head.method + " / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
     Process(*this, stream, !keep_alive);
     return stream.TakeOutput();
   }
   // How the answer goes on, if it does; what Serve gave is not it then.
   std::unique_ptr<Stream> TakeStream() { return std::move(stream_); }
-  // Likewise, from where the answer comes instead.
-  std::function<void(ApiAnswer::Done)> TakeLater() { return std::exchange(later_, nullptr); }
 
  private:
   // httplib 0.11 (Debian 12) asks the stream for the addresses, later ones (0.18 in Debian 13) the caller. A template,
@@ -143,9 +139,7 @@ class Engine final : public httplib::Server {
 
   const Answerer answerer_;
   const WholeRequest* request_ = nullptr;
-  bool may_come_later_ = false;
   std::unique_ptr<Stream> stream_;
-  std::function<void(ApiAnswer::Done)> later_;
 };
 
 }  // namespace
@@ -158,18 +152,23 @@ class ControlServer::Impl final : public Responder {
     const std::string scheme = options.tls == nullptr ? "http://" : "https://";
     address_ = scheme + (v6 ? "[" + options.host + "]" : options.host) + ":" + std::to_string(listener_->port());
     for (size_t i = 0; i < options.workers; ++i) {
-      engines_.push_back(std::make_unique<Engine>(
-          [this](const WholeRequest& request, bool may_come_later) { return Decide(request, may_come_later); }));
+      engines_.push_back(
+          std::make_unique<Engine>([this](const WholeRequest& request) { return Decide(request, false); }));
     }
     listener_->Start(*this);
   }
   ~Impl() override { listener_->Stop(); }
 
   Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker, bool may_come_later) override {
+    // httplib has to have the answer when its handler returns.
+    if (may_come_later && ControlApi::MayComeLater(request.head.method, request.head.target)) {
+      ApiAnswer answer = Decide(request, true);
+      if (answer.later) return Later(std::move(answer.later), keep_alive);
+      return {BytesOf(answer, keep_alive), nullptr, {}};
+    }
     Engine& engine = *engines_[worker];
-    std::string bytes = engine.Serve(request, keep_alive, may_come_later);
+    std::string bytes = engine.Serve(request, keep_alive);
     std::unique_ptr<Stream> stream = engine.TakeStream();
-    if (std::function<void(ApiAnswer::Done)> later = engine.TakeLater()) return Later(std::move(later), keep_alive);
     if (stream == nullptr || request.head.method == "HEAD") return {WithDate(std::move(bytes)), nullptr, {}};
     return {WithDate(StreamHead()), std::move(stream), {}};
   }
@@ -208,7 +207,7 @@ class ControlServer::Impl final : public Responder {
   [[nodiscard]] const std::string& address() const { return address_; }
 
  private:
-  // httplib has no answers that come later, and none that are no answer to a request: these are written here.
+  // What httplib does not answer.
   [[nodiscard]] std::string BytesOf(const ApiAnswer& answer, bool keep_alive) const {
     std::string bytes;
     http::AppendStatusLine(answer.status, {}, &bytes);
