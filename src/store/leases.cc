@@ -19,10 +19,13 @@ bool IsLeased(const StoredRecord* stored) {
 }  // namespace
 
 void RocksDbStore::NoteLease(const Transition& transition) {
-  if (IsLeased(transition.after))
-    leases_.Set(transition.key, transition.after->record.lease_expires_at_ms);
-  else if (IsLeased(transition.before))
+  if (IsLeased(transition.after)) {
+    const Record& record = transition.after->record;
+    leases_.Set(transition.key, record.lease_expires_at_ms);
+    tokens_.Note(record.token, transition.key);
+  } else if (IsLeased(transition.before)) {
     leases_.Remove(transition.key);
+  }
 }
 
 void RocksDbStore::EndLeases() {
@@ -78,6 +81,17 @@ Result<int64_t> RocksDbStore::Renew(const ScopedKey& key, const Token& token, in
 Result<std::optional<ScopedKey>> RocksDbStore::FindToken(const Token& token) {
   const Access access(*this);
   if (!access.status().ok()) return access.status();
+  const auto bears_token = [&](const ScopedKey& key) -> Result<bool> {
+    const Result<Found> found = Load(key, RecordParts::kReplay);
+    if (!found.ok()) return found.status();
+    if (!*found || !IsLive((*found)->record, NowMs())) return false;
+    return (*found)->record.owner == ClaimOwner::kSidecar && (*found)->record.token == token;
+  };
+  if (const std::optional<ScopedKey> hinted = tokens_.Find(token)) {
+    const Result<bool> bears = bears_token(*hinted);
+    if (!bears.ok()) return bears.status();
+    if (*bears) return hinted;
+  }
   const std::string prefix = TokenPrefix(token);
   Database::Range range = database_->Scan(Family::kLabels, prefix, {});
   int visited = 0;
@@ -86,11 +100,9 @@ Result<std::optional<ScopedKey>> RocksDbStore::FindToken(const Token& token) {
     CreatedEntry entry;
     if (!ParseCreatedKey(AsView(range->key()).substr(prefix.size()), &entry))
       return Corruption("an index entry cannot be read");
-    const Result<Found> found = Load(entry.key, RecordParts::kReplay);
-    if (!found.ok()) return found.status();
-    if (!*found || !IsLive((*found)->record, NowMs())) continue;
-    if ((*found)->record.owner == ClaimOwner::kSidecar && (*found)->record.token == token)
-      return std::optional<ScopedKey>(entry.key);
+    const Result<bool> bears = bears_token(entry.key);
+    if (!bears.ok()) return bears.status();
+    if (*bears) return std::optional<ScopedKey>(entry.key);
   }
   if (!range->status().ok()) return FromRocks(range->status(), "finding a token");
   return std::optional<ScopedKey>();

@@ -5,6 +5,10 @@
 namespace oncegate::store {
 namespace {
 
+// How long after an attempt at opening a database that refuses writes the next one is made, by the store's clock:
+// kReopenIntervalMs, and twice as long after each that failed, up to this.
+constexpr int64_t kReopenIntervalMsMax = 4000;
+
 // How long calls wait while it is being opened, before they are told to come again; reads are made by threads that
 // serve many connections. And how long opening it waits for the calls that are under way.
 constexpr std::chrono::milliseconds kEnterWait{2000};

@@ -20,6 +20,7 @@
 #include "store/record_counts.h"
 #include "store/rocksdb_store.h"
 #include "store/stored_time.h"
+#include "store/token_hints.h"
 #include "store/transition.h"
 #include "store/type_dictionary.h"
 #include "store/write_gate.h"
@@ -151,10 +152,7 @@ class RocksDbStore final : public Store {
   void EndRestored();
 
   // -- After errors of the disk (repair.cc).
-  // How long after an attempt at opening a database that refuses writes the next one is made, by the store's clock:
-  // twice as long after each that failed.
-  static constexpr int64_t kReopenIntervalMs = 1000;
-  static constexpr int64_t kReopenIntervalMsMax = 4000;
+  static constexpr int64_t kReopenIntervalMs = 1000;  // and longer after attempts that failed
   void RepairWhenWanted();
   bool Repair();
   Status Recount();
@@ -208,6 +206,7 @@ class RocksDbStore final : public Store {
   TypeDictionary types_;
   RecordCounts counts_;
   LeaseQueue leases_;
+  TokenHints tokens_;
   WriteGate gate_;
   AccessGate access_;
   BackupWriter backups_;

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "store/token_hints.h"
 #include "store_fixture.h"
 
 namespace oncegate {
@@ -173,6 +174,25 @@ TEST_F(LeasesTest, ATokenIsFoundAsLongAsItsRecordLives) {
   ExpectSound();
   clock_.Advance(kDayMs);
   EXPECT_EQ(KeyOf(a.token), "(none)");
+}
+
+TEST_F(LeasesTest, ATokenFindsNoRecordThatIsNotItsOwnAnyMore) {
+  const Claimed first = MustClaim(SidecarClaimOf("a"));
+  EXPECT_EQ(KeyOf(first.token), "a");
+  ASSERT_TRUE(store_->Release(Key("a"), first.token).ok());
+  EXPECT_EQ(KeyOf(first.token), "(none)");
+  const Claimed second = MustClaim(SidecarClaimOf("a"));
+  EXPECT_EQ(KeyOf(first.token), "(none)");
+  EXPECT_EQ(KeyOf(second.token), "a");
+  // Some displace the hints of others, and are found by the index.
+  std::vector<std::pair<std::string, Token>> many;
+  for (size_t i = 0; i < store::TokenHints::kSlots / 4; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    many.emplace_back(key, MustClaim(SidecarClaimOf(key)).token);
+  }
+  for (const auto& [key, token] : many) EXPECT_EQ(KeyOf(token), key);
+  clock_.Advance(kDayMs);
+  EXPECT_EQ(KeyOf(second.token), "a") << "its outcome is unknown and held";
 }
 
 TEST_F(LeasesTest, OnlyAnUnknownOutcomeIsResolved) {
