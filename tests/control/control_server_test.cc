@@ -331,7 +331,8 @@ class LaterAnswersTest : public ControlServerTest {
     const uint64_t before = gateway_->meter().Total(Outcome::kReplayed);
     for (int sent = 1;; ++sent) {
       client.Send(ClaimLine(key));
-      const auto answered = [&] { return gateway_->meter().Total(Outcome::kReplayed) == before + sent; };
+      const uint64_t expected = before + static_cast<uint64_t>(sent);
+      const auto answered = [&] { return gateway_->meter().Total(Outcome::kReplayed) == expected; };
       for (int i = 0; i < 20'000 && !answered(); ++i) std::this_thread::yield();
       if (!answered()) return sent;
     }
