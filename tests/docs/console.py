@@ -9,7 +9,9 @@ lines are its output; one on the same control port ends the one before. Ports an
 are replaced by free ones, in files and commands on the way in, in output on the way back.
 """
 
+import contextlib
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -46,9 +48,12 @@ class Failure(Exception):
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """Below those that the system gives to connections, so that no other test's takes it before it is used."""
+    for port in random.sample(range(10240, 32768), 100):
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise Failure("no port is free")
 
 
 def normal(text):

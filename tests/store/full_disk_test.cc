@@ -119,7 +119,9 @@ TEST_F(FullDiskTest, ClaimsStopReplaysGoOnAndServiceReturns) {
     // Makes room for the next round.
     clock_.Advance(2 * kDayMs);
     completed_.clear();
-    const Result<CleanupReport> report = store_->Cleanup();
+    Result<CleanupReport> report = store_->Cleanup();
+    // It may be the first to be told of a flush that failed while there was no room. The reaper comes again, too.
+    if (report.status().code() == StatusCode::kNoSpace) report = store_->Cleanup();
     EXPECT_TRUE(report.ok()) << report.status().message();
   }
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(One().ok());
