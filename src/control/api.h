@@ -81,7 +81,7 @@ class ControlApi {
 
   ApiAnswer Answer(const ApiRequest& request);
 
-  // Whether an answer may be an ApiAnswer::later: those of claims and completions.
+  // Whether the answer may be an ApiAnswer::later. It is one for claims and completions; others in their place are not.
   static bool MayComeLater(std::string_view method, std::string_view target) {
     return method == "POST" && target.starts_with("/v1/claims");
   }

@@ -18,7 +18,8 @@
 // For the .cc files of the listener.
 namespace oncegate::control {
 
-// One client. Owned by whoever works on it: the table of parked ones, the queue of ready ones, or a worker.
+// One client. Owned by whoever has it in hand: the table of parked ones, a worker, the watching thread while it
+// streams, or whoever will give the answer that comes later.
 struct Listener::Connection {
   Connection(int its_fd, std::string its_ip, std::unique_ptr<tls::ServerStream> its_tls)
       : fd(its_fd), client_ip(std::move(its_ip)), tls(std::move(its_tls)) {}
@@ -42,9 +43,9 @@ struct Listener::Connection {
   http::BodyReader body;
 
   std::optional<WholeRequest> asked;  // what is being answered
-  bool asks_again = false;            // for it, and now it waits
-  std::string owed;                   // the rest of an answer that came later; then the client is done with unless
-  bool owed_keep_alive = false;       // this says that it is not
+  bool asks_again = false;            // its answer did not come later and has to be waited for
+  std::string owed;                   // what the client has not taken yet of an answer that came later
+  bool owed_keep_alive = false;       // whether the connection goes on after that
 
   std::unique_ptr<Stream> stream;
   uint64_t stream_generation = 0;

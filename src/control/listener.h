@@ -64,10 +64,11 @@ struct ListenerOptions {
 };
 
 // Connections of the control listener: workers wait for bytes on all of them, and whom one comes to reads, answers and
-// writes. One more thread accepts, closes what has waited too long, and has the streams, which hold no worker: it sends
-// what they give, without waiting for any client.
-// Every byte is vetted by http/ before anybody else sees it: httplib's own connections would give a thread to each idle
-// client, a signal-unsafe select() to each read, and have the request-smuggling bugs named in docs/decisions.md.
+// writes, or leaves the connection to whoever will have the answer (Answered::later). One more thread accepts, closes
+// what has waited too long, and has the streams, which hold no worker: it sends what they give, without waiting for any
+// client. Every byte is vetted by http/ before anybody else sees it: httplib's own connections would give a thread to
+// each idle client, a signal-unsafe select() to each read, and have the request-smuggling bugs named in
+// docs/decisions.md.
 class Listener {
  public:
   // InvalidArgument for a host that does not resolve, Unavailable for an address that cannot be bound.
@@ -78,7 +79,8 @@ class Listener {
 
   // REQUIRES: called once; `responder` outlives the listener.
   void Start(Responder& responder);
-  // Finishes the requests that are whole, closes all connections, ends the threads.
+  // Finishes the requests that are whole, closes all connections, ends the threads. What a client does not take at once
+  // of an answer that came later is lost then.
   void Stop();
   // Closes the streams that were begun before, soon.
   void EndStreams() { stream_generation_.fetch_add(1); }

@@ -47,6 +47,25 @@ class ControlServerTest : public GatewayTest {
     return std::to_string(answer.status) + " " + answer.body.substr(at + 8, answer.body.find('"', at + 8) - at - 8);
   }
 
+  static std::string ClaimLine(const std::string& key, const std::string& more = {}) {
+    return Request("POST /v1/claims", "", R"({"key":")" + key + "\"" + more + "}");
+  }
+  static std::string TokenOf(const RawAnswer& answer) {
+    return answer.body.substr(answer.body.find(R"("token":")") + 9, 32);
+  }
+  // Claims a settled key again and again, one claim after the other, without reading, until an answer has to wait for
+  // that. How many were sent.
+  int ClaimUntilOneWaits(RawClient& client, const std::string& key) {
+    const uint64_t before = gateway_->meter().Total(Outcome::kReplayed);
+    for (int sent = 1;; ++sent) {
+      client.Send(ClaimLine(key));
+      const uint64_t expected = before + static_cast<uint64_t>(sent);
+      const auto answered = [&] { return gateway_->meter().Total(Outcome::kReplayed) == expected; };
+      for (int i = 0; i < 20'000 && !answered(); ++i) std::this_thread::yield();
+      if (!answered()) return sent;
+    }
+  }
+
   ManualClock time_{1'795'469'039'123};
   std::unique_ptr<ControlServer> server_;
   uint16_t port_ = 0;
@@ -311,9 +330,6 @@ class LaterAnswersTest : public ControlServerTest {
   void AwaitGroup() const {
     while (groups_ == 0) std::this_thread::yield();
   }
-  static std::string ClaimLine(const std::string& key, const std::string& more = {}) {
-    return Request("POST /v1/claims", "", R"({"key":")" + key + "\"" + more + "}");
-  }
   RawClient Claim(const std::string& key) {
     RawClient client(port_);
     client.Send(ClaimLine(key));
@@ -325,26 +341,11 @@ class LaterAnswersTest : public ControlServerTest {
     ASSERT_TRUE(ParseToken(TokenOf(Claim(key).Receive()), &token));
     ASSERT_TRUE(gateway_->sidecar().Complete(token, {.status = 200, .head = "HTTP/1.1 200 OK\r\n", .body = body}).ok());
   }
-  // Claims a settled key again and again, one claim after the other, without reading, until an answer has to wait for
-  // that. How many were sent.
-  int ClaimUntilOneWaits(RawClient& client, const std::string& key) {
-    const uint64_t before = gateway_->meter().Total(Outcome::kReplayed);
-    for (int sent = 1;; ++sent) {
-      client.Send(ClaimLine(key));
-      const uint64_t expected = before + static_cast<uint64_t>(sent);
-      const auto answered = [&] { return gateway_->meter().Total(Outcome::kReplayed) == expected; };
-      for (int i = 0; i < 20'000 && !answered(); ++i) std::this_thread::yield();
-      if (!answered()) return sent;
-    }
-  }
   static int64_t ResidentBytes() {
     int64_t size = 0;
     int64_t resident = 0;
     std::ifstream("/proc/self/statm") >> size >> resident;
     return resident * sysconf(_SC_PAGESIZE);
-  }
-  static std::string TokenOf(const RawAnswer& answer) {
-    return answer.body.substr(answer.body.find(R"("token":")") + 9, 32);
   }
 
   std::atomic<int> groups_{0};
@@ -533,6 +534,22 @@ TEST_F(ControlTlsTest, AnswersThatComeLaterAreEncryptedToo) {
   EXPECT_EQ(client.Receive().status, 204);
   client.Send(Request("POST /v1/claims", "", R"({"key":"a"})"));
   EXPECT_NE(client.Receive().body.find(body), std::string::npos);
+}
+
+TEST_F(ControlTlsTest, WhoDoesNotReadGetsAllTheSame) {
+  RawClient client = Connect();
+  client.Send(ClaimLine("a"));
+  const std::string body(Sidecar::kTogetherBodyBytesMax, 's');
+  client.Send(Request("POST /v1/claims/" + TokenOf(client.Receive()) + "/complete", "",
+                      R"({"status":200,"body":")" + body + "\"}"));
+  EXPECT_EQ(client.Receive().status, 204);
+  const int sent = ClaimUntilOneWaits(client, "a");
+  EXPECT_GT(sent, 1);
+  for (int i = 0; i < sent; ++i) {
+    const RawAnswer replay = client.Receive();
+    ASSERT_TRUE(replay.whole) << i;
+    ASSERT_NE(replay.body.find(body), std::string::npos) << i;
+  }
 }
 
 TEST_F(ControlTlsTest, PlainTextGetsNoAnswer) {

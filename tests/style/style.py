@@ -43,7 +43,6 @@ MARKS = re.compile(r"\b(" + "|".join(["TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK"
 SLEEP = re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep|clock_nanosleep)\b|(?<![\w.>])sleep\s*\(")
 # Files that may sleep, with the reason.
 SLEEPERS = {
-    "src/control/listener.cc": "out of descriptors, accept would spin; there is nothing to wait on",
     "src/store/database.cc": "a write that RocksDB stalls is tried again; waiting in there can be for ever",
     "tests/upstream/http_upstream_test.cc": "plays an application whose answer trickles",
 }
