@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json_text.h"
+#include "base/thread_name.h"
 #include "base/units.h"
 
 namespace oncegate {
@@ -35,7 +36,7 @@ class Logger::Impl {
  public:
   explicit Impl(LogFormat format)
       : format_(format),
-        pool_(std::make_shared<spdlog::details::thread_pool>(kQueueLinesMax, 1)),
+        pool_(std::make_shared<spdlog::details::thread_pool>(kQueueLinesMax, 1, [] { NameThisThread("log"); })),
         logger_(std::make_shared<spdlog::async_logger>("oncegate", std::make_shared<spdlog::sinks::stderr_sink_mt>(),
                                                        pool_, spdlog::async_overflow_policy::overrun_oldest)) {
     logger_->set_pattern("%v");

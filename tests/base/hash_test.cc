@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
 namespace oncegate {
 namespace {
 
@@ -27,6 +33,27 @@ TEST(Hex, RoundTrips) {
   EXPECT_FALSE(FromHex("abc", &back));
   EXPECT_FALSE(FromHex("zz", &back));
   EXPECT_EQ(back, "\xab\xcd");
+}
+
+// Of all sizes, which come from one stock: nothing is given out twice, and every byte changes.
+TEST(RandomBytes, NeverRepeat) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 2000; ++i) {
+    std::string bytes(8 + static_cast<size_t>(i) % 121, '\0');
+    RandomBytes(bytes.data(), bytes.size());
+    for (size_t at = 0; at + 8 <= bytes.size(); at += 8) EXPECT_TRUE(seen.insert(bytes.substr(at, 8)).second) << i;
+  }
+}
+
+TEST(RandomBytes, ThreadsHaveStocksOfTheirOwn) {
+  std::array<std::string, 4> given;
+  std::vector<std::thread> threads;
+  for (std::string& bytes : given) {
+    bytes.resize(16);
+    threads.emplace_back([&bytes] { RandomBytes(bytes.data(), bytes.size()); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(std::set<std::string>(given.begin(), given.end()).size(), given.size());
 }
 
 }  // namespace
