@@ -15,6 +15,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/thread_name.h"
 #include "control/connection.h"
 
 namespace oncegate::control {
@@ -149,6 +150,7 @@ void Listener::Stop() {
 }
 
 void Listener::Watch() {
+  NameThisThread("control");
   std::array<epoll_event, 128> events{};
   while (true) {
     AdoptStreams();

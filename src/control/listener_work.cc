@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/thread_name.h"
 #include "control/connection.h"
 
 namespace oncegate::control {
@@ -59,6 +60,7 @@ Listener::ConnectionPtr Listener::AwaitConnection() {
 }
 
 void Listener::Work(size_t worker) {
+  NameThisThread("control worker");
   while (ConnectionPtr connection = AwaitConnection()) {
     const Next next = Serve(connection, worker);
     if (connection != nullptr) GoOn(std::move(connection), next);

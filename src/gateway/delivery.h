@@ -13,12 +13,13 @@
 #include "gateway/response_collector.h"
 #include "gateway/route.h"
 #include "store/store.h"
+#include "upstream/upstream.h"
 
 namespace oncegate {
 
 // One request on its way through the gateway: what is known of it so far. Owned by whoever has it in hand: the thread
-// of a phase, the pool's queue, or the in-flight table while it waits.
-class Delivery final : public Waiter {
+// of a phase, the pool's queue, the in-flight table while it waits, or the upstream while the application works.
+class Delivery final : public Waiter, public ForwardObserver {
  public:
   enum class Plan : uint8_t {
     kIdentify,     // the body is large: its key is found on a worker
@@ -38,6 +39,8 @@ class Delivery final : public Waiter {
 
   [[nodiscard]] bool Gone() const override { return channel->ClientGone(); }
   void Wake(std::unique_ptr<Waiter> self, WakeReason reason) override;
+  void OnForwarded(std::unique_ptr<ForwardObserver> self, ForwardResult result) override;
+  void OnMayWait(std::unique_ptr<ForwardObserver> self, std::unique_ptr<ForwardRest> rest) override;
 
   // For log lines about this request; a field without a name, which is left out, if it is part of no trace.
   [[nodiscard]] LogField TraceField() const { return {trace.empty() ? "" : "trace", trace}; }
@@ -65,11 +68,17 @@ class Delivery final : public Waiter {
   std::optional<InFlightTable::Permit> guard_permit;  // taken before the key's, ends with it
   std::optional<InFlightTable::Permit> permit;
   std::optional<Claimed> claim;
-  bool force = false;                          // kRedeliver: also what is completed
-  std::string by;                              // kRedeliver: the operator's name
-  std::optional<Redelivery> redelivery;        // kRedeliver, once claimed
-  std::optional<ResponseCollector> collector;  // once it is forwarded
-  std::optional<StoredResponse> outcome;       // to be written down
+  bool force = false;                    // kRedeliver: also what is completed
+  std::string by;                        // kRedeliver: the operator's name
+  std::optional<Redelivery> redelivery;  // kRedeliver, once claimed
+
+  // Once it is forwarded:
+  OutboundRequest outbound;
+  std::optional<ResponseCollector> collector;
+  int64_t forwarded_at_us = 0;             // steady clock: when that began
+  std::unique_ptr<ForwardRest> rest;       // what takes a thread of it, where it began without one
+  std::optional<ForwardResult> forwarded;  // how it ended
+  std::optional<StoredResponse> outcome;   // to be written down
 };
 
 // Answers to requests that are not remembered are gathered up to here, so that a small one goes out in one piece.

@@ -1,4 +1,4 @@
-// What becomes of a request that has a forwarding slot: claim, forward, store the outcome, answer.
+// What becomes of a request that has a forwarding slot: claim, forward (forwarding.cc), store the outcome, answer.
 
 #include <utility>
 
@@ -25,6 +25,13 @@ ErrorCode ErrorOf(ForwardEnd end) {
       break;
   }
   return ErrorCode::kUpstreamBroken;
+}
+
+StoredResponse OutcomeOf(const Delivery& delivery) {
+  const ResponseCollector& collector = *delivery.collector;
+  const ProviderRoute* const provider = delivery.route->provider.get();
+  const bool kept = !collector.flowing() && (provider == nullptr || provider->profile->replay_bodies);
+  return ResponseToStore(*collector.head(), kept ? collector.body() : std::string(), kept);
 }
 
 // What the sender is told: no addresses, which are in the log.
@@ -85,62 +92,9 @@ Gateway::DeliveryPtr Gateway::Run(DeliveryPtr delivery) {
   return nullptr;
 }
 
-void Gateway::Pass(Delivery& delivery) {
-  const Outcome outcome = delivery.plan == Delivery::Plan::kUnkeyed ? Outcome::kUnkeyed : Outcome::kPassed;
-  ResponseCollector collector({.request_method = delivery.request.head.method,
-                               .outcome = outcome,
-                               .keep_bytes_max = kPassedKeepBytesMax,
-                               .keyed = false},
-                              *delivery.channel, memory_);
-  (void)ForwardPassed(delivery, collector, outcome);
-}
-
-// As a pure proxy, up to the client's answer.
-ForwardResult Gateway::ForwardPassed(Delivery& delivery, ResponseCollector& collector, Outcome outcome) {
-  ForwardResult result = Forward(delivery, nullptr, collector);
-  // Stopped: the client left in the middle of it.
-  if (result.end == ForwardEnd::kAnswered || result.end == ForwardEnd::kStopped) {
-    Count(delivery, outcome, collector.head()->status);
-    if (result.end == ForwardEnd::kAnswered) collector.Finish();
-  } else {
-    AnswerForwardError(delivery, result, collector);
-  }
-  return result;
-}
-
 bool Gateway::Execute(Delivery& delivery) {
   if (delivery.plan == Delivery::Plan::kRedeliver && !ClaimAgain(delivery)) return false;
-  const bool claimed = delivery.claim.has_value();
-  const InboundRequest& request = delivery.request;
-  const KeyedFields keyed{
-      .key = delivery.key.key(),
-      .attempt = claimed ? delivery.claim->attempt : 1,
-      .possible_duplicate = claimed ? delivery.claim->possible_duplicate : store_.Restored().has_value(),
-      .redelivery = delivery.plan == Delivery::Plan::kRedeliver};
-  delivery.collector.emplace(ResponseCollector::Plan{.request_method = request.head.method,
-                                                     .outcome = claimed ? Outcome::kExecuted : Outcome::kUnprotected,
-                                                     .keep_bytes_max = delivery.route->max_stored_body,
-                                                     .keyed = true},
-                             *delivery.channel, memory_);
-  return Settle(delivery, Forward(delivery, &keyed, *delivery.collector));
-}
-
-// `keyed` is null for requests that are not remembered.
-ForwardResult Gateway::Forward(const Delivery& delivery, const KeyedFields* keyed, ResponseCollector& collector) {
-  const Route& route = *delivery.route;
-  const InboundRequest& request = delivery.request;
-  const bool retries = keyed != nullptr || delivery.plan == Delivery::Plan::kUnkeyed;
-  const int64_t started_us = clock_.SteadyUs();
-  ForwardResult result =
-      UpstreamOf(route).Forward({.method = request.head.method,
-                                 .head = OutboundHead(route, request, keyed),
-                                 .body = request.body,
-                                 .total_timeout_ms = keyed == nullptr ? 0 : route.upstream_timeout_ms,
-                                 .idle_timeout_ms = route.upstream_timeout_ms,
-                                 .connect_retry_ms = retries ? route.connect_retry_ms : 0},
-                                collector);
-  meter_.AddUpstreamDuration(clock_.SteadyUs() - started_us);
-  return result;
+  return Settle(delivery, ForwardKeyed(delivery));
 }
 
 ClaimRequest Gateway::ClaimOf(const Delivery& delivery) {
@@ -197,23 +151,24 @@ bool Gateway::Settle(Delivery& delivery, const ForwardResult& result) {
   return false;
 }
 
-bool Gateway::SettleAnswered(Delivery& delivery) {
+// Whether the answer is an outcome that the writing thread can take down. An answer that flows ends at the client's
+// pace, and that thread cannot wait for a client.
+bool Gateway::TakeOutcome(Delivery& delivery) {
   const ResponseCollector& collector = *delivery.collector;
-  const Verdict verdict = Judge(*delivery.route, *collector.head());
+  if (!delivery.claim || collector.flowing() || Judge(*delivery.route, *collector.head()) != Verdict::kFinal)
+    return false;
+  delivery.outcome = OutcomeOf(delivery);
+  return true;
+}
+
+bool Gateway::SettleAnswered(Delivery& delivery) {
+  const Verdict verdict = Judge(*delivery.route, *delivery.collector->head());
   Ending ending = Ending::kForgot;
   switch (verdict) {
-    case Verdict::kFinal: {
-      const ProviderRoute* const provider = delivery.route->provider.get();
-      const bool kept = !collector.flowing() && (provider == nullptr || provider->profile->replay_bodies);
-      StoredResponse response = ResponseToStore(*collector.head(), kept ? collector.body() : std::string(), kept);
-      // An answer that flows ends at the client's pace, and the thread that writes for all cannot wait for a client.
-      if (delivery.claim && !collector.flowing()) {
-        delivery.outcome = std::move(response);
-        return true;
-      }
-      ending = StoreOutcome(delivery, std::move(response));
+    case Verdict::kFinal:
+      if (TakeOutcome(delivery)) return true;
+      ending = StoreOutcome(delivery, OutcomeOf(delivery));
       break;
-    }
     case Verdict::kUnknown:
       ending = StoreUnknown(delivery, "the application's status says so");
       break;

@@ -76,6 +76,7 @@ Gateway::Gateway(RouteTable routes, const GatewayLimits& limits, const GatewayPa
       pool_(limits.workers, limits.max_in_flight,
             {.is_written_first = [](const Delivery& delivery) { return delivery.plan == Delivery::Plan::kExecute; },
              .write = [this](std::vector<DeliveryPtr>* deliveries) { WriteDown(deliveries); },
+             .start = [this](DeliveryPtr& delivery) { return StartForward(delivery); },
              .run = [this](DeliveryPtr delivery) { return Run(std::move(delivery)); }}) {
   SetRoutes(std::move(routes));
 }

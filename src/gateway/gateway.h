@@ -122,6 +122,8 @@ class Gateway {
   void WriteDown(std::vector<DeliveryPtr>* deliveries);
   static ClaimRequest ClaimOf(const Delivery& delivery);
   bool TakeClaim(Delivery& delivery, Result<ClaimResult> result);
+  bool StartForward(DeliveryPtr& delivery);
+  void TakeForwarded(DeliveryPtr delivery, ForwardResult result);
   DeliveryPtr Run(DeliveryPtr delivery);
   void Pass(Delivery& delivery);
   // True: the outcome is to be written down, and the delivery settled with it.
@@ -130,6 +132,7 @@ class Gateway {
   ForwardResult ForwardPassed(Delivery& delivery, ResponseCollector& collector, Outcome outcome);
   bool Settle(Delivery& delivery, const ForwardResult& result);
   bool SettleAnswered(Delivery& delivery);
+  static bool TakeOutcome(Delivery& delivery);
   void EndAnswered(Delivery& delivery, Ending ending);
 
   // The same life in shadow mode.
@@ -152,7 +155,9 @@ class Gateway {
   // To be called just before the answer goes, once a delivery. `attempt`: of the record that was answered from, if any.
   void Count(const Delivery& delivery, Outcome outcome, int status, uint32_t attempt = 0);
   Result<std::optional<Record>> Read(const ScopedKey& key);
-  ForwardResult Forward(const Delivery& delivery, const KeyedFields* keyed, ResponseCollector& collector);
+  void PrepareKeyed(Delivery& delivery);
+  static OutboundRequest OutboundOf(const Delivery& delivery, const KeyedFields* keyed);
+  ForwardResult ForwardKeyed(Delivery& delivery);
   // Write down how an execution ended; what they return is what those who wait have to know.
   Ending StoreOutcome(Delivery& delivery, StoredResponse response);
   Ending OutcomeStored(Delivery& delivery, const Status& status, StoredResponse response);

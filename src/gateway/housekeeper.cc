@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/thread_name.h"
 
 namespace oncegate {
 namespace {
@@ -92,6 +93,7 @@ size_t Housekeeper::unstored() const {
 }
 
 void Housekeeper::Run() {
+  NameThisThread("housekeeper");
   std::unique_lock lock(mutex_);
   auto flush_at = std::chrono::steady_clock::time_point::max();
   while (!stopping_) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/thread_name.h"
 
 namespace oncegate {
 
@@ -196,6 +197,7 @@ void InFlightTable::ExpireWaits() {
 }
 
 void InFlightTable::RunTimers() {
+  NameThisThread("wait timer");
   std::unique_lock lock(timer_mutex_);
   while (!shut_down_) {
     if (timers_.empty()) {

@@ -32,6 +32,8 @@ class ResponseCollector final : public ResponseReceiver {
 
   bool OnHead(http::ResponseHead head) override;
   bool OnBody(std::string_view data) override;
+  // The first piece of an answer that flows never waits: nothing is queued for the client yet.
+  [[nodiscard]] bool MayWait() const override { return flowing_; }
 
   // Null until the head came.
   [[nodiscard]] const http::ResponseHead* head() const { return head_ ? &*head_ : nullptr; }

@@ -10,13 +10,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/thread_name.h"
+
 namespace oncegate {
 
 // A fixed number of forwarding slots, each with a thread, before them a bounded queue, and one more thread that writes
 // things down for all of them: what waits for it is written together.
 //
-// An item begins, in order, when a slot is free. Some are written down first, holding their slot. Then a thread runs
-// the item, which may leave it to be written down once more, without a slot. Thread-safe.
+// An item begins, in order, when a slot is free. Some are written down first, holding their slot. Those go on without a
+// thread if they can, and until they are given back. Others run on the slot's thread. Either way an item may be left to
+// be written down once more, without a slot. Thread-safe.
 template <typename T>
 class WorkerPool {
  public:
@@ -31,6 +34,9 @@ class WorkerPool {
     // On the writing thread; may wait for the disk, but for nobody else. Takes out those with which nothing is left to
     // do; the others run. REQUIRES, for items that ran: takes them out.
     std::function<void(std::vector<Item>*)> write;
+    // On the writing thread, after `write`; must not wait. True: the item was moved from and goes on without a thread,
+    // and GiveBack is called for it, once, maybe before this returns. False: it is as it was, and runs.
+    std::function<bool(Item&)> start;
     // On a slot's thread; may wait. What it gives back is written.
     std::function<Item(Item)> run;
   };
@@ -59,6 +65,19 @@ class WorkerPool {
     }
     Wake(wakes);
     return true;
+  }
+
+  // For an item that `start` took: it is to be written, or else it is to run. From any thread.
+  void GiveBack(Item item, bool to_be_written) {
+    Wakes wakes;
+    {
+      const std::lock_guard lock(mutex_);
+      if (to_be_written)
+        LeaveSlot(std::move(item), &wakes);
+      else
+        AddReady(std::move(item), &wakes);
+    }
+    Wake(wakes);
   }
 
   // Takes no further items, and returns those with which nothing was done yet.
@@ -134,9 +153,19 @@ class WorkerPool {
     ready_.push_back(std::move(item));
     ++wakes->workers;
   }
+  // `item` is to be written, or null.
+  void LeaveSlot(Item item, Wakes* wakes) {
+    if (item) {
+      ++ran_;
+      AddUnwritten({std::move(item), false}, wakes);
+    }
+    --begun_;
+    Begin(wakes);
+  }
 
   // -- What the threads do.
   void Work() {
+    NameThisThread("worker");
     std::unique_lock lock(mutex_);
     for (;;) {
       work_.wait(lock, [this] { return Ended() || !ready_.empty(); });
@@ -147,12 +176,7 @@ class WorkerPool {
       item = steps_.run(std::move(item));
       lock.lock();
       Wakes wakes;
-      if (item) {
-        ++ran_;
-        AddUnwritten({std::move(item), false}, &wakes);
-      }
-      --begun_;
-      Begin(&wakes);
+      LeaveSlot(std::move(item), &wakes);
       lock.unlock();
       Wake(wakes);
       lock.lock();
@@ -160,8 +184,10 @@ class WorkerPool {
   }
 
   void Write() {
+    NameThisThread("writer");
     std::vector<Item> items;
     std::vector<bool> holds_slot;
+    std::vector<bool> started;
     std::unique_lock lock(mutex_);
     for (;;) {
       writing_.wait(lock, [this] { return Ended() || !unwritten_.empty(); });
@@ -175,12 +201,14 @@ class WorkerPool {
       }
       lock.unlock();
       steps_.write(&items);
+      started.assign(items.size(), false);
+      for (size_t i = 0; i < items.size(); ++i) started[i] = items[i] && steps_.start(items[i]);
       lock.lock();
       Wakes wakes;
       for (size_t i = 0; i < items.size(); ++i) {
         if (items[i])
           AddReady(std::move(items[i]), &wakes);
-        else if (holds_slot[i])
+        else if (holds_slot[i] && !started[i])
           --begun_;
         if (!holds_slot[i]) --ran_;
       }

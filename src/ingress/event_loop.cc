@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/thread_name.h"
 #include "gateway/messages.h"
 
 namespace oncegate {
@@ -56,6 +57,7 @@ Status EventLoop::AddListeners(std::vector<Listener> listeners, std::function<vo
 }
 
 void EventLoop::Run() {
+  NameThisThread("event loop");
   std::array<epoll_event, kEventsAtOnce> events{};
   services_.now_ms = parts_.clock.SteadyMs();
   while (!Finished()) {

@@ -31,7 +31,8 @@ Result<std::shared_ptr<Upstream>> Applications::Open(const HttpUpstreamOptions& 
     if (!SameApplication(entry.options, options) || entry.ca_written != ca_written) continue;
     if (std::shared_ptr<Upstream> upstream = entry.upstream.lock()) return upstream;
   }
-  Result<std::unique_ptr<Upstream>> made = MakeHttpUpstream(options, clock_);
+  if (loop_ == nullptr) loop_ = std::make_unique<upstream::ExchangeLoop>(clock_);
+  Result<std::unique_ptr<Upstream>> made = MakeHttpUpstream(options, clock_, loop_.get());
   if (!made.ok()) return made.status();
   std::shared_ptr<Upstream> upstream = *std::move(made);
   if (aborted_) upstream->Abort();

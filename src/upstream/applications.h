@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "upstream/exchange_loop.h"
 #include "upstream/http_upstream.h"
 #include "upstream/upstream.h"
 
@@ -51,8 +52,9 @@ class Applications final : public Upstream {
 
   const Clock& clock_;
   std::mutex mutex_;
-  std::vector<Entry> entries_;  // guarded by mutex_
-  bool aborted_ = false;        // guarded by mutex_
+  std::unique_ptr<upstream::ExchangeLoop> loop_;  // guarded by mutex_; of all of them, made with the first
+  std::vector<Entry> entries_;                    // guarded by mutex_
+  bool aborted_ = false;                          // guarded by mutex_
 };
 
 }  // namespace oncegate

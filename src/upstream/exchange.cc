@@ -2,15 +2,10 @@
 
 #include <poll.h>
 
+#include <memory>
 #include <utility>
 
 namespace oncegate::upstream {
-namespace {
-
-constexpr size_t kReadBytes = 64 * 1024;
-
-}  // namespace
-
 Exchange::Exchange(Transport& transport, const OutboundRequest& request, ResponseReceiver& receiver,
                    const Waiter& waiter)
     : transport_(transport),
@@ -18,13 +13,12 @@ Exchange::Exchange(Transport& transport, const OutboundRequest& request, Respons
       receiver_(receiver),
       waiter_(waiter),
       accepted_before_(transport.accepted()),
-      read_events_(POLLIN),
-      buffer_(std::make_unique_for_overwrite<char[]>(kReadBytes)) {}
+      read_events_(POLLIN) {}
 
-ForwardResult Exchange::Run() {
-  while (WriteOn() && WaitOn() && ReadOn()) {
+void Exchange::Run() {
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
+  while (WriteOn() && WaitOn() && ReadOn({buffer.get(), kReadBytes})) {
   }
-  return std::move(result_);
 }
 
 // Writes until the socket takes no more. A lost connection is no end yet if bytes were sent: an application that
@@ -61,23 +55,25 @@ bool Exchange::WriteOn() {
 bool Exchange::WaitOn() {
   // With bytes at hand the wait would be for nothing, but the end of the call still counts.
   if (transport_.HasBuffered() && waiter_.LeftMs() > 0) return true;
-  switch (waiter_.Wait(transport_.fd(), read_events_ | write_events_, request_.idle_timeout_ms)) {
-    case WaitEnd::kReady:
-      return true;
-    case WaitEnd::kTimedOut:
-      return EndUnanswered(ForwardEnd::kTimedOut, "no whole answer came in time");
-    case WaitEnd::kAborted:
-      return EndUnanswered(ForwardEnd::kBroken, "the wait for the answer was ended by a shutdown");
-  }
+  const WaitEnd end = waiter_.Wait(transport_.fd(), read_events_ | write_events_, request_.idle_timeout_ms);
+  if (end == WaitEnd::kReady) return true;
+  GiveUp(end);
   return false;
 }
 
-bool Exchange::ReadOn() {
-  const IoResult result = transport_.Read(buffer_.get(), kReadBytes);
+void Exchange::GiveUp(WaitEnd why) {
+  if (why == WaitEnd::kTimedOut)
+    EndUnanswered(ForwardEnd::kTimedOut, "no whole answer came in time");
+  else
+    EndUnanswered(ForwardEnd::kBroken, "the wait for the answer was ended by a shutdown");
+}
+
+bool Exchange::ReadOn(std::span<char> buffer) {
+  const IoResult result = transport_.Read(buffer.data(), buffer.size());
   read_events_ = POLLIN;
   switch (result.io) {
     case Io::kProgress:
-      return TakeBytes({buffer_.get(), result.bytes});
+      return TakeBytes({buffer.data(), result.bytes});
     case Io::kWantRead:
       return true;
     case Io::kWantWrite:

@@ -2,9 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "http/body.h"
 #include "http/head.h"
@@ -15,16 +16,30 @@
 namespace oncegate::upstream {
 
 // One request and its answer over one connection. Writes and reads at the same time, because an application may answer
-// before it has read the request, or while it does. Not thread-safe; one object an exchange.
+// before it has read the request, or while it does. Either Run() does it all, or Begin, then Continue whenever one of
+// events() comes, until one of them is false; Run() may also take over from there. Not thread-safe; one object an
+// exchange.
 class Exchange {
  public:
+  static constexpr size_t kReadBytes = 64 * 1024;
   // More interim answers than any application has reason to send.
   static constexpr int kInterimHeadsMax = 32;
 
   Exchange(Transport& transport, const OutboundRequest& request, ResponseReceiver& receiver, const Waiter& waiter);
 
-  // How it ended. kNotSent: the kernel has taken nothing of the request.
-  ForwardResult Run();
+  // To the end, waiting.
+  void Run();
+
+  // Without waiting: writes what the socket takes. False: it is over, and TakeResult says how.
+  [[nodiscard]] bool Begin() { return WriteOn(); }
+  // Reads once, through `buffer` of kReadBytes, and writes on. False: it is over.
+  [[nodiscard]] bool Continue(std::span<char> buffer) { return ReadOn(buffer) && WriteOn(); }
+  // What Continue waits for: POLLIN, POLLOUT. Nothing if there are bytes at hand.
+  [[nodiscard]] int events() const { return transport_.HasBuffered() ? 0 : read_events_ | write_events_; }
+  // Ends it. REQUIRES: `why` is not kReady.
+  void GiveUp(WaitEnd why);
+  // How it ended; kNotSent: the kernel has taken nothing of the request. REQUIRES: it is over. Once.
+  ForwardResult TakeResult() { return std::move(result_); }
 
   // Whether the connection can carry another request: the answer is whole, nothing follows it, and both sides agree.
   [[nodiscard]] bool reusable() const { return reusable_; }
@@ -35,7 +50,7 @@ class Exchange {
   // Each returns false when the exchange has ended; `result_` says how.
   [[nodiscard]] bool WriteOn();
   [[nodiscard]] bool WaitOn();
-  [[nodiscard]] bool ReadOn();
+  [[nodiscard]] bool ReadOn(std::span<char> buffer);
   [[nodiscard]] bool TakeBytes(std::string_view data);
   [[nodiscard]] bool TakeHead(std::string_view* rest);
   [[nodiscard]] bool TakeFinalHead(http::ResponseHead head);
@@ -67,7 +82,6 @@ class Exchange {
   bool keep_alive_ = false;
   http::BodyReader body_;
   std::string decoded_;
-  std::unique_ptr<char[]> buffer_;
 
   ForwardResult result_;
   bool reusable_ = false;

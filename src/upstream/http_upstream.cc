@@ -4,7 +4,8 @@
 #include <atomic>
 #include <utility>
 
-#include "upstream/exchange.h"
+#include "upstream/exchange_loop.h"
+#include "upstream/forwarding.h"
 #include "upstream/pool.h"
 #include "upstream/socket.h"
 #include "upstream/tls.h"
@@ -15,7 +16,8 @@ namespace {
 
 using upstream::ConnectionPool;
 using upstream::Descriptor;
-using upstream::Exchange;
+using upstream::ExchangeLoop;
+using upstream::Forwarding;
 using upstream::TlsClient;
 using upstream::Transport;
 using upstream::WaitEnd;
@@ -23,26 +25,28 @@ using upstream::Waiter;
 
 class HttpUpstream final : public Upstream {
  public:
-  HttpUpstream(HttpUpstreamOptions options, std::unique_ptr<TlsClient> tls, const Clock& clock)
+  HttpUpstream(HttpUpstreamOptions options, std::unique_ptr<TlsClient> tls, const Clock& clock, ExchangeLoop* loop)
       : options_(std::move(options)),
         clock_(clock),
+        loop_(loop),
         tls_(std::move(tls)),
         pool_(clock, options_.idle_reuse_ms, options_.idle_connections_max) {}
 
   ForwardResult Forward(const OutboundRequest& request, ResponseReceiver& receiver) override;
+  bool Start(const OutboundRequest& request, ResponseReceiver& receiver,
+             std::unique_ptr<ForwardObserver>& observer) override;
   Status Probe(int64_t timeout_ms) override;
   void Abort() override;
 
  private:
   using Connection = std::unique_ptr<Transport>;
 
-  ForwardResult ForwardOver(Connection connection, const OutboundRequest& request, ResponseReceiver& receiver,
-                            const Waiter& waiter);
   Result<Connection> Connect(const Waiter& waiter) const;
   Result<Connection> ConnectAgain(const Waiter& waiter, Result<Connection> failed);
 
   const HttpUpstreamOptions options_;
   const Clock& clock_;
+  ExchangeLoop* const loop_;              // may be null
   const std::unique_ptr<TlsClient> tls_;  // null for http
   upstream::AbortSignal abort_;
   ConnectionPool pool_;
@@ -53,7 +57,7 @@ ForwardResult HttpUpstream::Forward(const OutboundRequest& request, ResponseRece
   const Waiter waiter(clock_, abort_, request.total_timeout_ms);
   if (abort_.raised()) return {ForwardEnd::kNotSent, "shutting down"};
   if (Connection idle = pool_.Take(); idle != nullptr) {
-    ForwardResult result = ForwardOver(std::move(idle), request, receiver, waiter);
+    ForwardResult result = Forwarding(std::move(idle), request, receiver, waiter, pool_).Run();
     // The peer may close an idle connection at any moment. As long as the kernel took nothing, a new one is safe.
     if (result.end != ForwardEnd::kNotSent) return result;
   }
@@ -61,15 +65,13 @@ ForwardResult HttpUpstream::Forward(const OutboundRequest& request, ResponseRece
   if (!connection.ok() && request.connect_retry_ms > 0)
     connection = ConnectAgain(waiter.Within(request.connect_retry_ms), std::move(connection));
   if (!connection.ok()) return {ForwardEnd::kNotSent, connection.status().message()};
-  return ForwardOver(std::move(connection).value(), request, receiver, waiter);
+  return Forwarding(std::move(connection).value(), request, receiver, waiter, pool_).Run();
 }
 
-ForwardResult HttpUpstream::ForwardOver(Connection connection, const OutboundRequest& request,
-                                        ResponseReceiver& receiver, const Waiter& waiter) {
-  Exchange exchange(*connection, request, receiver, waiter);
-  ForwardResult result = exchange.Run();
-  if (exchange.reusable()) pool_.Put(std::move(connection));
-  return result;
+bool HttpUpstream::Start(const OutboundRequest& request, ResponseReceiver& receiver,
+                         std::unique_ptr<ForwardObserver>& observer) {
+  const Waiter waiter(clock_, abort_, request.total_timeout_ms);
+  return loop_ != nullptr && loop_->Start({request, receiver, waiter, pool_}, observer);
 }
 
 Result<HttpUpstream::Connection> HttpUpstream::Connect(const Waiter& waiter) const {
@@ -101,18 +103,20 @@ Status HttpUpstream::Probe(int64_t timeout_ms) {
 void HttpUpstream::Abort() {
   abort_.Raise();
   pool_.Close();
+  if (loop_ != nullptr) loop_->EndAborted();
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Upstream>> MakeHttpUpstream(HttpUpstreamOptions options, const Clock& clock) {
+Result<std::unique_ptr<Upstream>> MakeHttpUpstream(HttpUpstreamOptions options, const Clock& clock,
+                                                   ExchangeLoop* loop) {
   std::unique_ptr<TlsClient> tls;
   if (options.url.tls || !options.ca_file.empty()) {
     Result<std::unique_ptr<TlsClient>> made = TlsClient::Make(options.ca_file);
     if (!made.ok()) return made.status();
     if (options.url.tls) tls = std::move(made).value();
   }
-  return std::unique_ptr<Upstream>(std::make_unique<HttpUpstream>(std::move(options), std::move(tls), clock));
+  return std::unique_ptr<Upstream>(std::make_unique<HttpUpstream>(std::move(options), std::move(tls), clock, loop));
 }
 
 }  // namespace oncegate

@@ -10,6 +10,10 @@
 
 namespace oncegate {
 
+namespace upstream {
+class ExchangeLoop;
+}
+
 // `http://host:port[/prefix]` or `https://…`, taken apart.
 struct UpstreamUrl {
   bool tls = false;
@@ -39,7 +43,8 @@ struct HttpUpstreamOptions {
 // turn within the time-out; resolving itself cannot be interrupted and may outlast it when the name server is dead.
 // With https the certificate and the host name are verified (TLS 1.2 and later). InvalidArgument if the CA file cannot
 // be read. Between two tries to connect it waits for 20 ms, then for twice as long each time, up to two seconds.
-// `clock` must outlive it.
-Result<std::unique_ptr<Upstream>> MakeHttpUpstream(HttpUpstreamOptions options, const Clock& clock);
+// `clock` and `loop` must outlive it; without a loop nothing is Started, all is Forwarded.
+Result<std::unique_ptr<Upstream>> MakeHttpUpstream(HttpUpstreamOptions options, const Clock& clock,
+                                                   upstream::ExchangeLoop* loop = nullptr);
 
 }  // namespace oncegate

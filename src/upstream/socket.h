@@ -63,6 +63,9 @@ class Waiter {
   // As this one, but ending in `timeout_ms` at the latest (0: no earlier).
   [[nodiscard]] Waiter Within(int64_t timeout_ms) const;
   [[nodiscard]] int64_t LeftMs() const;
+  // By the clock's steady time; kNever: no limit.
+  [[nodiscard]] int64_t end_ms() const { return end_ms_; }
+  [[nodiscard]] bool aborted() const { return abort_->raised(); }
 
  private:
   const Clock* clock_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -37,7 +38,7 @@ struct ForwardResult {
   std::string detail;  // one sentence for the log and the error's detail; empty when answered
 };
 
-// Gets the response while it comes. Called by the thread that forwards.
+// Gets the response while it comes, on the thread that forwards.
 class ResponseReceiver {
  public:
   virtual ~ResponseReceiver() = default;
@@ -45,21 +46,52 @@ class ResponseReceiver {
   virtual bool OnHead(http::ResponseHead head) = 0;
   // The next bytes of the body, decoded from chunks, never empty. False stops the forwarding.
   virtual bool OnBody(std::string_view data) = 0;
+  // Whether OnBody may wait, say for a client that reads slowly. Asked after each call.
+  [[nodiscard]] virtual bool MayWait() const = 0;
 };
 
-// The application behind oncegate. Thread-safe; calls block their thread.
+// What is left to do of a request that Start took over.
+class ForwardRest {
+ public:
+  virtual ~ForwardRest() = default;
+  // As Forward, from where it stands. Once.
+  virtual ForwardResult Run() = 0;
+};
+
+// Is told, once, what came of a request that Start took over. The calls must not wait, may come on any thread, and even
+// before Start returns.
+class ForwardObserver {
+ public:
+  virtual ~ForwardObserver() = default;
+  // It is over. With kNotSent the receiver was given nothing, and Forward may be tried.
+  virtual void OnForwarded(std::unique_ptr<ForwardObserver> self, ForwardResult result) = 0;
+  // From here on it takes a thread that may wait. Dropping `rest` breaks the request off.
+  virtual void OnMayWait(std::unique_ptr<ForwardObserver> self, std::unique_ptr<ForwardRest> rest) = 0;
+};
+
+// The application behind oncegate. Thread-safe.
 class Upstream {
  public:
   virtual ~Upstream() = default;
 
   // Sends the request at most once: bytes that the kernel accepted count as sent, and a sent request is never sent
-  // again. Connecting is tried again for connect_retry_ms, while nothing was sent and not too many do so.
+  // again. Connecting is tried again for connect_retry_ms, while nothing was sent and not too many do so. Blocks its
+  // thread until the end.
   virtual ForwardResult Forward(const OutboundRequest& request, ResponseReceiver& receiver) = 0;
+
+  // The same without a thread: sends, and returns before the answer comes. False, with `observer` as it was and nothing
+  // sent, where that takes a wait (there is no connection yet) or cannot be done at all. Otherwise `observer` was moved
+  // from; `request` and `receiver` stay where they are until it is told.
+  virtual bool Start(const OutboundRequest& /*request*/, ResponseReceiver& /*receiver*/,
+                     std::unique_ptr<ForwardObserver>& /*observer*/) {
+    return false;
+  }
 
   // Whether a connection can be made within `timeout_ms`; Unavailable says why not.
   virtual Status Probe(int64_t timeout_ms) = 0;
 
-  // Ends every Forward that is under way (as kBroken, or kNotSent) and all later ones: the process is going down.
+  // Ends every request that is under way (as kBroken, or kNotSent) and all later ones: the process is going down. When
+  // it returns no observer is being told anything, nor will be.
   virtual void Abort() = 0;
 };
 

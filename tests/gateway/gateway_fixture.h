@@ -83,6 +83,7 @@ struct Call {
 // The application: answers as the test says, counts executions by key, and can be held at a gate.
 class ScriptedUpstream final : public Upstream {
  public:
+  ScriptedUpstream() = default;
   using Script = std::function<ForwardResult(const OutboundRequest&, ResponseReceiver&)>;
 
   ForwardResult Forward(const OutboundRequest& request, ResponseReceiver& receiver) override {
@@ -98,11 +99,32 @@ class ScriptedUpstream final : public Upstream {
     }
     return script(request, receiver);
   }
+  // Each request on a thread of its own, if it is to start them at all.
+  bool Start(const OutboundRequest& request, ResponseReceiver& receiver,
+             std::unique_ptr<ForwardObserver>& observer) override {
+    const std::lock_guard lock(mutex_);
+    if (!starts_ || aborted_) return false;
+    threads_.emplace_back([this, &request, &receiver, told = observer.release()] {
+      ForwardResult result = Forward(request, receiver);
+      told->OnForwarded(std::unique_ptr<ForwardObserver>(told), std::move(result));
+    });
+    return true;
+  }
   Status Probe(int64_t) override { return OkStatus(); }
   void Abort() override {
+    std::vector<std::thread> threads;
+    {
+      const std::lock_guard lock(mutex_);
+      aborted_ = true;
+      changed_.notify_all();
+      threads.swap(threads_);
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  ~ScriptedUpstream() override { Abort(); }
+  void set_starts(bool starts) {
     const std::lock_guard lock(mutex_);
-    aborted_ = true;
-    changed_.notify_all();
+    starts_ = starts;
   }
 
   void Answer(int status, std::string body, std::string fields = {}) {
@@ -153,10 +175,12 @@ class ScriptedUpstream final : public Upstream {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::string> heads_;  // guarded by mutex_
-  Script script_;                   // guarded by mutex_
-  bool open_ = false;               // guarded by mutex_
-  bool aborted_ = false;            // guarded by mutex_
+  std::vector<std::string> heads_;    // guarded by mutex_
+  Script script_;                     // guarded by mutex_
+  bool open_ = false;                 // guarded by mutex_
+  bool aborted_ = false;              // guarded by mutex_
+  bool starts_ = false;               // guarded by mutex_
+  std::vector<std::thread> threads_;  // guarded by mutex_
 };
 
 class GatewayTest : public testing::Test {

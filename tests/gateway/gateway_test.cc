@@ -5,7 +5,15 @@
 namespace oncegate {
 namespace {
 
-TEST_F(GatewayTest, TheFirstDeliveryIsExecutedAndRetriesAreReplayed) {
+// Whether the application is asked without a thread.
+class GatewayLifeTest : public GatewayTest, public testing::WithParamInterface<bool> {
+ protected:
+  GatewayLifeTest() { upstream_.set_starts(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(By, GatewayLifeTest, testing::Bool(),
+                         [](const auto& by) { return by.param ? std::string("Loop") : std::string("Workers"); });
+
+TEST_P(GatewayLifeTest, TheFirstDeliveryIsExecutedAndRetriesAreReplayed) {
   Start();
   const Seen first = Post("evt_1").Get();
   EXPECT_EQ(Verdict(first), "200 executed");
@@ -22,7 +30,7 @@ TEST_F(GatewayTest, TheFirstDeliveryIsExecutedAndRetriesAreReplayed) {
   EXPECT_EQ(gateway_->meter().Total(Outcome::kReplayed), 3U);
 }
 
-TEST_F(GatewayTest, TwoHundredConcurrentDuplicatesExecuteOnce) {
+TEST_P(GatewayLifeTest, TwoHundredConcurrentDuplicatesExecuteOnce) {
   Start();
   std::vector<Call> calls;
   calls.push_back(PostHeld("evt_1"));
@@ -39,7 +47,7 @@ TEST_F(GatewayTest, TwoHundredConcurrentDuplicatesExecuteOnce) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(GatewayTest, AThousandWaitersOnOneKeyHoldNoWorker) {
+TEST_P(GatewayLifeTest, AThousandWaitersOnOneKeyHoldNoWorker) {
   Start({}, {.max_in_flight = 1100, .workers = 2});
   std::vector<Call> held;
   for (int i = 0; i < 1000; ++i) held.push_back(PostHeld("slow"));
@@ -50,7 +58,7 @@ TEST_F(GatewayTest, AThousandWaitersOnOneKeyHoldNoWorker) {
   EXPECT_EQ(upstream_.executions(), 2U);
 }
 
-TEST_F(GatewayTest, ADifferentRequestWithTheSameKeyIsRefusedWhileInFlightAndAfter) {
+TEST_P(GatewayLifeTest, ADifferentRequestWithTheSameKeyIsRefusedWhileInFlightAndAfter) {
   Start();
   Call first = PostHeld("evt_1");
   upstream_.AwaitRequests(1);
@@ -62,7 +70,7 @@ TEST_F(GatewayTest, ADifferentRequestWithTheSameKeyIsRefusedWhileInFlightAndAfte
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(GatewayTest, ARestoredStoreThatHoldsRefusesWhatItDoesNotKnow) {
+TEST_P(GatewayLifeTest, ARestoredStoreThatHoldsRefusesWhatItDoesNotKnow) {
   Start();
   EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
   ASSERT_TRUE(gateway_->WaitUntilIdle(10'000));
@@ -74,7 +82,7 @@ TEST_F(GatewayTest, ARestoredStoreThatHoldsRefusesWhatItDoesNotKnow) {
 }
 
 // Failing open is for stores that know nothing for a while, not for one that is known to have forgotten.
-TEST_F(GatewayTest, ARestoredStoreThatHoldsNeverFailsOpen) {
+TEST_P(GatewayLifeTest, ARestoredStoreThatHoldsNeverFailsOpen) {
   store_.restored = {.policy = RestoredPolicy::kHold};
   Start({.on_store_error = StoreErrorPolicy::kForward});
   store_.fail_gets = true;
@@ -85,20 +93,20 @@ TEST_F(GatewayTest, ARestoredStoreThatHoldsNeverFailsOpen) {
   EXPECT_EQ(upstream_.executions(), 0U);
 }
 
-TEST_F(GatewayTest, ARestoredStoreThatAcceptsTellsTheApplication) {
+TEST_P(GatewayLifeTest, ARestoredStoreThatAcceptsTellsTheApplication) {
   store_.restored = {.policy = RestoredPolicy::kAccept};
   Start();
   EXPECT_EQ(Verdict(Post("absent").Get()), "200 executed");
   EXPECT_NE(upstream_.heads().back().find("\r\nOncegate-Possible-Duplicate: restored\r\n"), std::string::npos);
 }
 
-TEST_F(GatewayTest, MismatchesReplayWhereThePolicySaysSo) {
+TEST_P(GatewayLifeTest, MismatchesReplayWhereThePolicySaysSo) {
   Start({.on_mismatch = MismatchPolicy::kReplay});
   EXPECT_EQ(Verdict(Post("evt_1", "", "attempt 1").Get()), "200 executed");
   EXPECT_EQ(Verdict(Post("evt_1", "", "attempt 2").Get()), "200 replayed");
 }
 
-TEST_F(GatewayTest, InWebhookModeAFailureReleasesTheKey) {
+TEST_P(GatewayLifeTest, InWebhookModeAFailureReleasesTheKey) {
   Start();
   upstream_.Answer(500, "boom");
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "500 executed");
@@ -109,7 +117,7 @@ TEST_F(GatewayTest, InWebhookModeAFailureReleasesTheKey) {
     EXPECT_NE(head.find("\r\nOncegate-Attempt: 1\r\n"), std::string::npos) << head;
 }
 
-TEST_F(GatewayTest, InApiModeAFailureIsTheAnswer) {
+TEST_P(GatewayLifeTest, InApiModeAFailureIsTheAnswer) {
   Start({.final_status = StatusSet::DefaultFinal(Mode::kApi)});
   upstream_.Answer(500, "boom");
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "500 executed");
@@ -120,7 +128,7 @@ TEST_F(GatewayTest, InApiModeAFailureIsTheAnswer) {
   EXPECT_EQ(upstream_.executions(), 3U);
 }
 
-TEST_F(GatewayTest, WhenTheOwnerReleasesOneWaiterExecutesAndTheRestWait) {
+TEST_P(GatewayLifeTest, WhenTheOwnerReleasesOneWaiterExecutesAndTheRestWait) {
   Start();
   upstream_.Answer(503, "not now");
   std::vector<Call> calls;
@@ -138,7 +146,7 @@ TEST_F(GatewayTest, WhenTheOwnerReleasesOneWaiterExecutesAndTheRestWait) {
   EXPECT_EQ(upstream_.executions(), 2U);
 }
 
-TEST_F(GatewayTest, WaitersOfAnUnknownOutcomeNeverExecuteAndLaterArrivalsFollowThePolicy) {
+TEST_P(GatewayLifeTest, WaitersOfAnUnknownOutcomeNeverExecuteAndLaterArrivalsFollowThePolicy) {
   Start({.on_unknown = UnknownPolicy::kRelease});
   upstream_.Fail(ForwardEnd::kTimedOut);
   std::vector<Call> calls;
@@ -154,7 +162,7 @@ TEST_F(GatewayTest, WaitersOfAnUnknownOutcomeNeverExecuteAndLaterArrivalsFollowT
   EXPECT_NE(upstream_.heads()[1].find("\r\nOncegate-Attempt: 2\r\n"), std::string::npos) << upstream_.heads()[1];
 }
 
-TEST_F(GatewayTest, AnUnknownOutcomeIsHeld) {
+TEST_P(GatewayLifeTest, AnUnknownOutcomeIsHeld) {
   Start();
   for (const auto& [end, verdict] : {std::pair{ForwardEnd::kTimedOut, "504 upstream-timeout"},
                                      std::pair{ForwardEnd::kBroken, "502 upstream-broken"}}) {
@@ -167,7 +175,7 @@ TEST_F(GatewayTest, AnUnknownOutcomeIsHeld) {
   EXPECT_EQ(upstream_.executions(), 2U);
 }
 
-TEST_F(GatewayTest, WhatWasNeverSentIsReleased) {
+TEST_P(GatewayLifeTest, WhatWasNeverSentIsReleased) {
   Start();
   upstream_.Fail(ForwardEnd::kNotSent);
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "502 upstream-unreachable");
@@ -175,7 +183,7 @@ TEST_F(GatewayTest, WhatWasNeverSentIsReleased) {
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, AnUnknownStatusOfAnInnerProxyHolds) {
+TEST_P(GatewayLifeTest, AnUnknownStatusOfAnInnerProxyHolds) {
   Start({.unknown_status = StatusSet::Parse("504").value()});
   upstream_.Answer(504, "inner");
   const Seen seen = Post("evt_1").Get();
@@ -184,7 +192,7 @@ TEST_F(GatewayTest, AnUnknownStatusOfAnInnerProxyHolds) {
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "409 outcome-unknown");
 }
 
-TEST_F(GatewayTest, TheApplicationCanSayThatNothingIsToBeRemembered) {
+TEST_P(GatewayLifeTest, TheApplicationCanSayThatNothingIsToBeRemembered) {
   Start();
   upstream_.Answer(200, "x", "Oncegate-Store: no\r\n");
   const Seen seen = Post("evt_1").Get();
@@ -193,7 +201,7 @@ TEST_F(GatewayTest, TheApplicationCanSayThatNothingIsToBeRemembered) {
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, RejectInsteadOfWaitingWithTheSendersBusyStatus) {
+TEST_P(GatewayLifeTest, RejectInsteadOfWaitingWithTheSendersBusyStatus) {
   Start({.on_in_flight = InFlightPolicy::kReject, .busy_status = 503});
   Call first = PostHeld("evt_1");
   upstream_.AwaitRequests(1);
@@ -204,7 +212,7 @@ TEST_F(GatewayTest, RejectInsteadOfWaitingWithTheSendersBusyStatus) {
   EXPECT_EQ(Verdict(first.Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, AWaitEndsWithItsBudget) {
+TEST_P(GatewayLifeTest, AWaitEndsWithItsBudget) {
   Start({.in_flight_wait_ms = 20});
   Call first = PostHeld("evt_1");
   upstream_.AwaitRequests(1);
@@ -213,7 +221,7 @@ TEST_F(GatewayTest, AWaitEndsWithItsBudget) {
   EXPECT_EQ(Verdict(first.Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, AWaiterWhoseClientIsGoneIsNeverElected) {
+TEST_P(GatewayLifeTest, AWaiterWhoseClientIsGoneIsNeverElected) {
   Start();
   Call first = PostHeld("evt_1");
   upstream_.AwaitRequests(1);
@@ -226,7 +234,7 @@ TEST_F(GatewayTest, AWaiterWhoseClientIsGoneIsNeverElected) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(GatewayTest, AClientThatHangsUpCancelsNothing) {
+TEST_P(GatewayLifeTest, AClientThatHangsUpCancelsNothing) {
   Start();
   Call first = PostHeld("evt_1");
   upstream_.AwaitRequests(1);
@@ -237,7 +245,7 @@ TEST_F(GatewayTest, AClientThatHangsUpCancelsNothing) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(GatewayTest, MissingAndInvalidKeys) {
+TEST_P(GatewayLifeTest, MissingAndInvalidKeys) {
   Start();
   EXPECT_EQ(Verdict(Send("POST", "").Get()), "200 unkeyed");
   EXPECT_EQ(Verdict(Send("POST", "Idempotency-Key: \r\n").Get()), "200 unkeyed");
@@ -257,13 +265,13 @@ TEST_F(GatewayTest, MissingAndInvalidKeys) {
   EXPECT_EQ(Verdict(Send("POST", "", "other").Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, BothFormsOfAKeyAreTheSame) {
+TEST_P(GatewayLifeTest, BothFormsOfAKeyAreTheSame) {
   Start();
   EXPECT_EQ(Verdict(Send("POST", "Idempotency-Key: \"abc\"\r\n").Get()), "200 executed");
   EXPECT_EQ(Verdict(Send("POST", "X-Idempotency-Key: abc\r\n").Get()), "200 replayed");
 }
 
-TEST_F(GatewayTest, TheScopeHeaderKeepsClientsApart) {
+TEST_P(GatewayLifeTest, TheScopeHeaderKeepsClientsApart) {
   Start({.scope_header = "Authorization"});
   EXPECT_EQ(Verdict(Post("k", "Authorization: Bearer alice\r\n").Get()), "200 executed");
   EXPECT_EQ(Verdict(Post("k", "Authorization: Bearer bob\r\n").Get()), "200 executed");
@@ -273,7 +281,7 @@ TEST_F(GatewayTest, TheScopeHeaderKeepsClientsApart) {
   EXPECT_EQ(Verdict(Post("k", "Authorization: Bearer alice\r\nAuthorization: Bearer bob\r\n").Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, LargeBodiesAreReadOnAWorker) {
+TEST_P(GatewayLifeTest, LargeBodiesAreReadOnAWorker) {
   Start();
   const std::string body(3 << 20, 'x');
   EXPECT_EQ(Verdict(Post("big", "", body).Get()), "200 executed");
@@ -281,7 +289,7 @@ TEST_F(GatewayTest, LargeBodiesAreReadOnAWorker) {
   EXPECT_EQ(Verdict(Post("big", "", body + "x").Get()), "422 key-reused");
 }
 
-TEST_F(GatewayTest, KeysTypesAndLabelsComeFromTheBody) {
+TEST_P(GatewayLifeTest, KeysTypesAndLabelsComeFromTheBody) {
   Route route;
   route.key_headers.clear();
   route.key_pointers = {JsonPointer::Parse("/id").value()};
@@ -298,14 +306,14 @@ TEST_F(GatewayTest, KeysTypesAndLabelsComeFromTheBody) {
   EXPECT_EQ(Verdict(Send("POST", "", "not json").Get()), "200 unkeyed");
 }
 
-TEST_F(GatewayTest, WithDedupeOffItIsAProxy) {
+TEST_P(GatewayLifeTest, WithDedupeOffItIsAProxy) {
   Start({.dedupe = Dedupe::kOff});
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 passed");
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 passed");
   EXPECT_EQ(store_.claims, 0);
 }
 
-TEST_F(GatewayTest, BeyondMaxInFlightRequestsAreShedAndReplaysGoOn) {
+TEST_P(GatewayLifeTest, BeyondMaxInFlightRequestsAreShedAndReplaysGoOn) {
   Start({}, {.max_in_flight = 3, .workers = 1});
   EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
   while (gateway_->in_flight() > 0) std::this_thread::yield();
@@ -318,7 +326,7 @@ TEST_F(GatewayTest, BeyondMaxInFlightRequestsAreShedAndReplaysGoOn) {
   for (Call& call : held) EXPECT_EQ(Verdict(call.Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, DrainingFinishesWhatIsInFlightAndRefusesTheRest) {
+TEST_P(GatewayLifeTest, DrainingFinishesWhatIsInFlightAndRefusesTheRest) {
   Start();
   Call first = PostHeld("evt_1");
   upstream_.AwaitRequests(1);
@@ -330,7 +338,7 @@ TEST_F(GatewayTest, DrainingFinishesWhatIsInFlightAndRefusesTheRest) {
   EXPECT_TRUE(gateway_->WaitUntilIdle(60'000));
 }
 
-TEST_F(GatewayTest, ShutDownLeavesWhatWasSentUnknown) {
+TEST_P(GatewayLifeTest, ShutDownLeavesWhatWasSentUnknown) {
   Start({}, {.max_in_flight = 100, .workers = 1});
   Call sent = PostHeld("evt_1");
   upstream_.AwaitRequests(1);

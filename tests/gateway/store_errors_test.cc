@@ -10,7 +10,15 @@
 namespace oncegate {
 namespace {
 
-TEST_F(GatewayTest, AStoreThatCannotReadFailsClosed) {
+// Whether the application is asked without a thread.
+class StoreErrorsTest : public GatewayTest, public testing::WithParamInterface<bool> {
+ protected:
+  StoreErrorsTest() { upstream_.set_starts(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(By, StoreErrorsTest, testing::Bool(),
+                         [](const auto& by) { return by.param ? std::string("Loop") : std::string("Workers"); });
+
+TEST_P(StoreErrorsTest, AStoreThatCannotReadFailsClosed) {
   Start();
   store_.fail_gets = true;
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "503 store-unavailable");
@@ -19,7 +27,7 @@ TEST_F(GatewayTest, AStoreThatCannotReadFailsClosed) {
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, AStoreThatCannotClaimFailsClosedAndKeepsReplaying) {
+TEST_P(StoreErrorsTest, AStoreThatCannotClaimFailsClosedAndKeepsReplaying) {
   Start();
   EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
   store_.fail_claims = true;
@@ -28,7 +36,7 @@ TEST_F(GatewayTest, AStoreThatCannotClaimFailsClosedAndKeepsReplaying) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(GatewayTest, FailingOpenStillElectsOneExecutorAndStillReplays) {
+TEST_P(StoreErrorsTest, FailingOpenStillElectsOneExecutorAndStillReplays) {
   Start({.on_store_error = StoreErrorPolicy::kForward});
   EXPECT_EQ(Verdict(Post("known").Get()), "200 executed");
   store_.fail_claims = true;
@@ -45,7 +53,7 @@ TEST_F(GatewayTest, FailingOpenStillElectsOneExecutorAndStillReplays) {
 }
 
 // While the store opens its database again it knows its keys as ever, and soon says so.
-TEST_F(GatewayTest, ABusyStoreIsWaitedForAndNeverFailsOpen) {
+TEST_P(StoreErrorsTest, ABusyStoreIsWaitedForAndNeverFailsOpen) {
   Start({.on_store_error = StoreErrorPolicy::kForward});
   store_.busy = true;
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "503 store-unavailable");
@@ -54,7 +62,7 @@ TEST_F(GatewayTest, ABusyStoreIsWaitedForAndNeverFailsOpen) {
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
 }
 
-TEST_F(GatewayTest, FailingOpenLooksAgainBeforeItExecutes) {
+TEST_P(StoreErrorsTest, FailingOpenLooksAgainBeforeItExecutes) {
   Start({.on_store_error = StoreErrorPolicy::kForward});
   upstream_.Fail(ForwardEnd::kTimedOut);
   EXPECT_EQ(Verdict(Post("held").Get()), "504 upstream-timeout");
@@ -72,7 +80,7 @@ TEST_F(GatewayTest, FailingOpenLooksAgainBeforeItExecutes) {
   EXPECT_EQ(upstream_.executions(), 2U);
 }
 
-TEST_F(GatewayTest, ADamagedRecordIsNeverExecutedAgain) {
+TEST_P(StoreErrorsTest, ADamagedRecordIsNeverExecutedAgain) {
   Start({.on_store_error = StoreErrorPolicy::kForward});
   EXPECT_EQ(Verdict(Post("evt_1").Get()), "200 executed");
   store_.damaged = true;
@@ -80,7 +88,7 @@ TEST_F(GatewayTest, ADamagedRecordIsNeverExecutedAgain) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(GatewayTest, AnOperatorsReleaseAndARunningDeliveryExcludeEachOther) {
+TEST_P(StoreErrorsTest, AnOperatorsReleaseAndARunningDeliveryExcludeEachOther) {
   Start();
   const ScopedKey key("default", "evt_1");
   EXPECT_FALSE(*gateway_->Forget(key, false));
@@ -192,7 +200,7 @@ TEST_F(StalledStoreTest, ShuttingDownSettlesWhatIsBeingWrittenAndRefusesTheRest)
   EXPECT_EQ(store_.claims, 1);
 }
 
-TEST_F(GatewayTest, AnOutcomeThatCannotBeStoredIsAnsweredHeldAndStoredLater) {
+TEST_P(StoreErrorsTest, AnOutcomeThatCannotBeStoredIsAnsweredHeldAndStoredLater) {
   Start();
   upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver& receiver) {
     store_.fail_endings = true;  // the disk fills up while the application works
@@ -213,7 +221,7 @@ TEST_F(GatewayTest, AnOutcomeThatCannotBeStoredIsAnsweredHeldAndStoredLater) {
   EXPECT_EQ(upstream_.executions(), 1U);
 }
 
-TEST_F(GatewayTest, AnUnknownOutcomeThatCannotBeWrittenIsWrittenLater) {
+TEST_P(StoreErrorsTest, AnUnknownOutcomeThatCannotBeWrittenIsWrittenLater) {
   Start();
   upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver&) {
     store_.fail_endings = true;
@@ -228,7 +236,7 @@ TEST_F(GatewayTest, AnUnknownOutcomeThatCannotBeWrittenIsWrittenLater) {
 }
 
 // Nobody waits for the housekeeper's calls: the metric is where their failures are seen.
-TEST_F(GatewayTest, WhatTheHousekeeperCannotWriteCountsAsErrorsOfTheStore) {
+TEST_P(StoreErrorsTest, WhatTheHousekeeperCannotWriteCountsAsErrorsOfTheStore) {
   RequestMeter meter(clock_);
   store_.fail_endings = true;
   { Housekeeper(store_, meter, logger_).CountReplay(ScopedKey("default", "evt_1")); }
@@ -240,7 +248,7 @@ TEST_F(GatewayTest, WhatTheHousekeeperCannotWriteCountsAsErrorsOfTheStore) {
   EXPECT_GE(meter.store_errors(), 2U) << "it tries at least once more before it ends";
 }
 
-TEST_F(GatewayTest, WhatIsUnstoredAtTheEndIsWrittenOnceMore) {
+TEST_P(StoreErrorsTest, WhatIsUnstoredAtTheEndIsWrittenOnceMore) {
   Start();
   upstream_.SetScript([this](const OutboundRequest&, ResponseReceiver& receiver) {
     store_.fail_endings = true;

@@ -18,6 +18,7 @@ struct Item {
   int number = 0;
   bool written_first = false;
   bool written_after = false;  // as well, and always if it was written first
+  bool starts = false;         // goes on without a thread
   bool ran = false;
 };
 
@@ -30,6 +31,7 @@ class WorkerPoolTest : public ::testing::Test {
     pool_ = std::make_unique<Pool>(slots, queue_items_max,
                                    Pool::Steps{.is_written_first = [](const Item& item) { return item.written_first; },
                                                .write = [this](std::vector<Pool::Item>* items) { Write(items); },
+                                               .start = [this](Pool::Item& item) { return Start(item); },
                                                .run = [this](Pool::Item item) { return Run(std::move(item)); }});
   }
   ~WorkerPoolTest() override {
@@ -63,6 +65,20 @@ class WorkerPoolTest : public ::testing::Test {
     }
     changed_.notify_all();
   }
+  // Items that can go on without a thread wait in `started_`.
+  bool Start(Pool::Item& item) {
+    const std::lock_guard lock(mutex_);
+    if (!item->starts) return false;
+    started_.push_back(std::move(item));
+    changed_.notify_all();
+    return true;
+  }
+  Pool::Item TakeStarted() {
+    const std::lock_guard lock(mutex_);
+    Pool::Item item = std::move(started_.back());
+    started_.pop_back();
+    return item;
+  }
   Pool::Item Run(Pool::Item item) {
     std::unique_lock lock(mutex_);
     ++running_;
@@ -88,6 +104,7 @@ class WorkerPoolTest : public ::testing::Test {
   std::vector<size_t> writes_;  // how many items each was of
   std::set<int> refused_;
   std::set<int> ended_;
+  std::vector<Pool::Item> started_;
   std::unique_ptr<Pool> pool_;
 };
 
@@ -200,6 +217,46 @@ TEST_F(WorkerPoolTest, WhatWaitsForOutcomesBeginsOnceTheyAreWritten) {
   Await([this] { return runs_ >= Pool::kRanASlotMax; });
   Set([this] { hold_writes_ = false; });
   Await([this] { return ended_.size() == 20; });
+}
+
+TEST_F(WorkerPoolTest, WhatIsStartedHoldsItsSlotAndNoThread) {
+  Start(2, 10);
+  const auto submit = [this](int number, bool starts) {
+    auto item = std::make_unique<Item>(Item{.number = number, .written_first = true, .starts = starts});
+    return pool_->Submit(item);
+  };
+  ASSERT_TRUE(submit(0, true));
+  ASSERT_TRUE(submit(1, true));
+  ASSERT_TRUE(submit(2, false));
+  Await([this] { return started_.size() == 2; });
+  Set([this] {
+    EXPECT_EQ(std::accumulate(writes_.begin(), writes_.end(), size_t{0}), 2U) << "there is no third slot";
+  });
+  // One of them is over, and is written; the other goes on with a thread.
+  Pool::Item over = TakeStarted();
+  over->ran = true;
+  pool_->GiveBack(std::move(over), /*to_be_written=*/true);
+  Await([this] { return ended_.size() == 2; });
+  Set([this] { EXPECT_EQ(runs_, 1U); });
+  pool_->GiveBack(TakeStarted(), /*to_be_written=*/false);
+  Await([this] { return ended_ == std::set<int>{0, 1, 2}; });
+  Set([this] { EXPECT_EQ(runs_, 2U); });
+}
+
+TEST_F(WorkerPoolTest, TheEndWaitsForWhatIsStarted) {
+  Start(1, 10);
+  auto item = std::make_unique<Item>(Item{.number = 7, .written_first = true, .starts = true});
+  ASSERT_TRUE(pool_->Submit(item));
+  Await([this] { return started_.size() == 1; });
+  EXPECT_TRUE(pool_->Close().empty());
+  std::thread giver([this] {
+    Pool::Item over = TakeStarted();
+    over->ran = true;
+    pool_->GiveBack(std::move(over), /*to_be_written=*/true);
+  });
+  pool_->Join();
+  EXPECT_EQ(ended_, std::set<int>{7});
+  giver.join();
 }
 
 TEST_F(WorkerPoolTest, TheQueueIsBounded) {

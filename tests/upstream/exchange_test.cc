@@ -52,9 +52,9 @@ class ExchangeTest : public testing::Test {
   ForwardResult Run(OutboundRequest request = MakeRequest("body")) {
     const Waiter waiter(clock_, abort_, 200);
     Exchange exchange(transport_, request, recorder_, waiter);
-    ForwardResult result = exchange.Run();
+    exchange.Run();
     reusable_ = exchange.reusable();
-    return result;
+    return exchange.TakeResult();
   }
 
   SystemClock clock_;
@@ -147,10 +147,12 @@ TEST_F(ExchangeTest, TimeIsUpWithOrWithoutSentBytes) {
   OutboundRequest request = MakeRequest("body");
   const Waiter waiter(clock_, abort_, 1);
   Exchange sent(transport_, request, recorder_, waiter);
-  EXPECT_EQ(sent.Run().end, ForwardEnd::kTimedOut);
+  sent.Run();
+  EXPECT_EQ(sent.TakeResult().end, ForwardEnd::kTimedOut);
   const Waiter another(clock_, abort_, 1);
   Exchange unsent(transport_, request, recorder_, another);
-  EXPECT_EQ(unsent.Run().end, ForwardEnd::kNotSent);
+  unsent.Run();
+  EXPECT_EQ(unsent.TakeResult().end, ForwardEnd::kNotSent);
 }
 
 }  // namespace

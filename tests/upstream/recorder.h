@@ -22,6 +22,7 @@ class Recorder final : public ResponseReceiver {
     body += data;
     return body.size() < stop_after_bytes;
   }
+  [[nodiscard]] bool MayWait() const override { return body.size() >= may_wait_from_bytes; }
 
   int heads = 0;
   int status = 0;
@@ -29,6 +30,7 @@ class Recorder final : public ResponseReceiver {
   std::string body;
   bool stop_at_head = false;
   size_t stop_after_bytes = SIZE_MAX;
+  size_t may_wait_from_bytes = SIZE_MAX;
 };
 
 // A POST with that body, or another method without one. The body must outlive it.
