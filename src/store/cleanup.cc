@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/thread_name.h"
 #include "store/bytes.h"
 #include "store/keys.h"
 #include "store/store_impl.h"
@@ -148,6 +149,7 @@ void RocksDbStore::CountInBackground(const Status& status) {
 // The reaper's thread: saves the time and cleans up, each when it is due. It waits by the machine's clock, because
 // nothing depends on when exactly it wakes.
 void RocksDbStore::Reap() {
+  NameThisThread("reaper");
   // Linux has priorities of threads; compactions of files run in this one. Replays come first.
   constexpr int kNice = 10;
   (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);

@@ -127,7 +127,10 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
 }
 
 Database::Database(const RocksDbStoreOptions& options, const Platform& platform, Logger* logger)
-    : env_(platform.env != nullptr ? platform.env : rocksdb::Env::Default()),
+    : log_room_(
+          std::make_shared<LogRoom>((platform.env != nullptr ? platform.env : rocksdb::Env::Default())->GetFileSystem(),
+                                    options.durability == Durability::kSync ? platform.log_room_bytes : 0)),
+      env_(rocksdb::NewCompositeEnv(log_room_)),
       logger_(logger),
       directory_(options.directory),
       read_only_(options.read_only),
@@ -165,14 +168,27 @@ Result<std::unique_ptr<Database>> Database::Open(const RocksDbStoreOptions& opti
     if (Status status = database->CheckUnused(); !status.ok()) return status;
     if (Status status = database->CheckFormat(options.directory); !status.ok()) return status;
     // Without syncs the disk may have kept any part of the end, and RocksDB ends the replay there.
-    const std::vector<std::string> damaged =
-        database->async_logs_ ? std::vector<std::string>() : LogsWithDamagedEnds(options.directory);
-    if (!damaged.empty()) return DamagedIn(options.directory, damaged, "the length of a record is wrong");
+    if (Status status = database->CheckLogs(); !status.ok()) return status;
   } else if (Status status = database->SyncParentOf(options.directory); !status.ok()) {
     return status;
   }
   if (Status status = database->OpenAll(options.directory, options.read_only); !status.ok()) return status;
   return database;
+}
+
+// Without syncs the disk may have kept any part of the end, and RocksDB ends the replay there. A wrong bit does the
+// same and cannot be told from that, but somebody should know.
+Status Database::CheckLogs() {
+  if (!async_logs_) {
+    const std::vector<std::string> damaged = DamagedLogs(directory_);
+    return damaged.empty() ? OkStatus() : DamagedIn(directory_, damaged, "a record is not what was written");
+  }
+  for (const std::string& name : LogsCutShort(directory_)) {
+    if (logger_ == nullptr) break;
+    logger_->Log(LogLevel::kWarn, LogEvent::kWarning, "the end of the log is lost: what was written last is gone",
+                 {{"reason", "a power cut without syncs, or damage"}, {"file", std::string_view(name)}});
+  }
+  return OkStatus();
 }
 
 // RocksDB makes what it does in the directory last, but not the directory itself: without this a power cut soon after
@@ -201,7 +217,7 @@ Status Database::CheckUnused() {
 Status Database::CheckFormat(const std::string& directory) {
   const Status not_ours =
       InvalidArgument("the data directory " + directory + " holds a database that is not oncegate's");
-  Result<Marks> marks = ReadMarks(env_, directory);
+  Result<Marks> marks = ReadMarks(env_.get(), directory);
   if (!marks.ok()) return marks.status();
   async_logs_ = marks->async_logs;
   if (marks->format > kFormatVersion)
@@ -211,7 +227,7 @@ Status Database::CheckFormat(const std::string& directory) {
   // No format: ours only if it was stopped while it was being created, and then it is empty.
   std::vector<std::string> names;
   rocksdb::DBOptions list_options;
-  list_options.env = env_;
+  list_options.env = env_.get();
   list_options.info_log = NewRocksLog(nullptr);
   const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(list_options, directory, &names);
   if (!listed.ok()) return FromOpen(listed, directory);
@@ -227,9 +243,11 @@ Status Database::OpenAll(const std::string& directory, bool for_reading) {
   rocksdb::DBOptions options = MakeDbOptions();
   log_gap_ = NewLogGapFilter(logger_);
   if (async_logs_) options.wal_filter = log_gap_.get();
+  log_room_->set_recovering(!async_logs_);
   const rocksdb::Status opened = for_reading
                                      ? rocksdb::DB::OpenForReadOnly(options, directory, families, &handles, &raw)
                                      : rocksdb::DB::Open(options, directory, families, &handles, &raw);
+  log_room_->set_recovering(false);
   if (!opened.ok()) return FromOpen(opened, directory);
   db_.reset(raw);
   std::copy(handles.begin(), handles.end(), handles_.begin());

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "store/log_room.h"
 #include "store/outcome_cache.h"
 #include "store/platform.h"
 #include "store/rocksdb_store.h"
@@ -121,13 +122,15 @@ class Database {
   void Close();
   Status CheckUnused();
   Status CheckFormat(const std::string& directory);
+  Status CheckLogs();
   rocksdb::Status WriteOrStall(const rocksdb::WriteOptions& wanted, rocksdb::WriteBatch* batch);
   Status WriteMarks(const std::string& directory);
   [[nodiscard]] rocksdb::DBOptions MakeDbOptions() const;
   [[nodiscard]] rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family) const;
 
   // Constant after Open.
-  rocksdb::Env* const env_;
+  const std::shared_ptr<LogRoom> log_room_;
+  const std::unique_ptr<rocksdb::Env> env_;
   Logger* const logger_;
   const std::string directory_;
   const bool read_only_;

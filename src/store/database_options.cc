@@ -53,7 +53,7 @@ bool IsLookedUpByKey(Family family) {
 
 rocksdb::DBOptions Database::MakeDbOptions() const {
   rocksdb::DBOptions options;
-  options.env = env_;
+  options.env = env_.get();
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.write_buffer_manager = write_buffers_;

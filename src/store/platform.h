@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +21,8 @@ namespace oncegate::store {
 struct Platform {
   rocksdb::Env* env = nullptr;  // null: the machine's; must outlive the store
   std::function<Result<int64_t>(const std::string& directory)> free_space_bytes = FreeSpaceBytes;
+  // What a log of synced writes sets aside at a time (log_room.h). At this size one write in some hundreds pays for it.
+  size_t log_room_bytes = 1 << 20;
 };
 
 // As OpenRocksDbStore, on `platform`.

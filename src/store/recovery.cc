@@ -1,3 +1,4 @@
+#include "base/thread_name.h"
 #include "store/bytes.h"
 #include "store/keys.h"
 #include "store/store_impl.h"
@@ -125,6 +126,7 @@ Status RocksDbStore::CountExpiring(const rocksdb::Snapshot* snapshot) {
 }
 
 void RocksDbStore::CountInBackground(const rocksdb::Snapshot* snapshot) {
+  NameThisThread("counter");
   Status status = CountExpiring(snapshot);
   database_->db().ReleaseSnapshot(snapshot);
   if (!status.ok() && stop_counting_.load()) return;  // it will be counted anew

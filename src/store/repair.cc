@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/thread_name.h"
 #include "store/store_impl.h"
 
 namespace oncegate::store {
@@ -37,6 +38,7 @@ RocksDbStore::Access::~Access() {
 
 // In a thread of its own: whoever notices that writes fail has connections to serve.
 void RocksDbStore::RepairWhenWanted() {
+  NameThisThread("repair");
   std::unique_lock lock(repair_mu_);
   for (;;) {
     repair_wake_.wait(lock, [this] { return stop_.load() || repair_wanted_.load(); });

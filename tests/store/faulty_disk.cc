@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <utility>
 
@@ -54,7 +55,7 @@ class FaultyDisk::File final : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* debug) override {
     IOStatus status = FSWritableFileOwnerWrapper::Truncate(size, options, debug);
     const std::lock_guard lock(disk_.mu_);
-    if (status.ok()) contents_->written = size;
+    if (status.ok()) contents_->written = contents_->room = size;
     return status;
   }
   IOStatus Sync(const IOOptions& /*options*/, IODebugContext* /*debug*/) override {
@@ -74,6 +75,32 @@ class FaultyDisk::File final : public rocksdb::FSWritableFileOwnerWrapper {
   FaultyDisk& disk_;
   const std::string path_;
   const std::shared_ptr<Contents> contents_;  // shared with the directory entries
+};
+
+class FaultyDisk::Room final : public rocksdb::FSRandomRWFileOwnerWrapper {
+ public:
+  Room(FaultyDisk& disk, std::string path, std::shared_ptr<Contents> contents,
+       std::unique_ptr<rocksdb::FSRandomRWFile> target)
+      : FSRandomRWFileOwnerWrapper(std::move(target)),
+        disk_(disk),
+        path_(std::move(path)),
+        contents_(std::move(contents)) {}
+
+  IOStatus Write(uint64_t offset, const Slice& data, const IOOptions& options, IODebugContext* debug) override {
+    IOStatus broken = disk_.Check(Operation::kAppend, path_);
+    const size_t size = broken.ok() ? data.size() : data.size() / 2;
+    IOStatus status = FSRandomRWFileOwnerWrapper::Write(offset, Slice(data.data(), size), options, debug);
+    if (status.ok()) {
+      const std::lock_guard lock(disk_.mu_);
+      contents_->room = std::max(contents_->room, offset + size);
+    }
+    return broken.ok() ? status : broken;
+  }
+
+ private:
+  FaultyDisk& disk_;
+  const std::string path_;
+  const std::shared_ptr<Contents> contents_;
 };
 
 class FaultyDisk::Directory final : public rocksdb::FSDirectory {
@@ -113,13 +140,27 @@ bool FaultyDisk::Image(const std::string& directory, const std::string& image, K
   fs::create_directory(image);
   for (const auto& [path, contents] : left) {
     if (ParentOf(path) != whole) continue;
-    uint64_t size = contents->synced;
-    if (keep == Keep::kSomeUnsynced) size += random() % (contents->written - contents->synced + 1);
-    const fs::path copy = fs::path(image) / fs::path(path).filename();
-    fs::copy_file(contents->path, copy);
-    fs::resize_file(copy, size);
+    CopyWhatIsLeft(*contents, fs::path(image) / fs::path(path).filename(), keep, random);
   }
   return true;
+}
+
+void FaultyDisk::CopyWhatIsLeft(const Contents& contents, const std::string& copy, Keep keep, std::mt19937_64& random) {
+  fs::copy_file(contents.path, copy);
+  const uint64_t durable = std::max(contents.synced, contents.room_synced);
+  uint64_t size = durable;
+  if (keep == Keep::kSomeUnsynced)
+    size += random() % (std::max({contents.written, contents.room, durable}) - durable + 1);
+  fs::resize_file(copy, size);
+  // What was written over zeros arrives sector by sector, in any order.
+  constexpr uint64_t kSectorBytes = 512;
+  const uint64_t end = std::min(contents.written, contents.room_synced);
+  std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
+  for (uint64_t from = contents.synced; from < end; from = (from / kSectorBytes + 1) * kSectorBytes) {
+    if (keep == Keep::kSomeUnsynced && random() % 2 == 0) continue;
+    file.seekp(static_cast<std::streamoff>(from));
+    file << std::string(std::min(end, (from / kSectorBytes + 1) * kSectorBytes) - from, '\0');
+  }
 }
 
 void FaultyDisk::Adopt(const std::string& directory) {
@@ -200,9 +241,11 @@ void FaultyDisk::WaitIfBlocked(const std::string& path) {
 
 IOStatus FaultyDisk::SyncFile(const std::string& path, Contents* contents) {
   uint64_t written = 0;
+  uint64_t room = 0;
   {
     const std::lock_guard lock(mu_);
     written = contents->written;  // what is written while the sync runs is not part of it
+    room = contents->room;
   }
   WaitIfBlocked(path);
   if (on_sync_) on_sync_();
@@ -210,7 +253,10 @@ IOStatus FaultyDisk::SyncFile(const std::string& path, Contents* contents) {
   {
     const std::lock_guard lock(mu_);
     if (!status.ok()) contents->sync_failed = true;
-    if (!sync_lies_ && !contents->sync_failed) contents->synced = std::max(contents->synced, written);
+    if (!sync_lies_ && !contents->sync_failed) {
+      contents->synced = std::max(contents->synced, written);
+      contents->room_synced = std::max(contents->room_synced, room);
+    }
   }
   return status;
 }
@@ -263,6 +309,17 @@ IOStatus FaultyDisk::NewWritableFile(const std::string& path, const rocksdb::Fil
   const auto contents = NewContents(name);
   Enter(name, contents);
   *file = std::make_unique<File>(*this, name, contents, std::move(target));
+  return status;
+}
+
+IOStatus FaultyDisk::NewRandomRWFile(const std::string& path, const rocksdb::FileOptions& options,
+                                     std::unique_ptr<rocksdb::FSRandomRWFile>* file, IODebugContext* debug) {
+  const std::string name = Normal(path);
+  std::unique_ptr<rocksdb::FSRandomRWFile> target;
+  IOStatus status = FileSystemWrapper::NewRandomRWFile(path, options, &target, debug);
+  if (!status.ok()) return status;
+  const std::lock_guard lock(mu_);
+  *file = std::make_unique<Room>(*this, name, now_.at(name), std::move(target));
   return status;
 }
 

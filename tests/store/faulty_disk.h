@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,10 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
 
   // -- Power.
   enum class Keep {
-    kSynced,        // what was not synced is gone
-    kSomeUnsynced,  // of each file some of its last bytes are there, and of what was done in directories the beginning
+    kSynced,  // what was not synced is gone
+    // Of each file some of its last bytes are there, of what was written over zeros some sectors, and of what was done
+    // in directories the beginning.
+    kSomeUnsynced,
   };
   // Puts what a power cut would leave of `directory` into `image`, which it creates. False, and there is no image, if
   // the directory itself would be gone.
@@ -65,6 +68,10 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
                                     rocksdb::IODebugContext* debug) override;
+  // For writing zeros behind a file's end.
+  rocksdb::IOStatus NewRandomRWFile(const std::string& path, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSRandomRWFile>* file,
+                                    rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus NewDirectory(const std::string& path, const rocksdb::IOOptions& options,
                                  std::unique_ptr<rocksdb::FSDirectory>* directory,
                                  rocksdb::IODebugContext* debug) override;
@@ -79,6 +86,7 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
 
  private:
   class File;
+  class Room;
   class Directory;
 
   // What a file is apart from its names. Its contents stand under its number in the scratch directory, too, where they
@@ -88,6 +96,9 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
     std::string path;
     uint64_t written = 0;
     uint64_t synced = 0;
+    // How far zeros were written for what comes (NewRandomRWFile), and how far they were synced.
+    uint64_t room = 0;
+    uint64_t room_synced = 0;
     bool sync_failed = false;
   };
   using Entries = std::map<std::string, std::shared_ptr<Contents>>;
@@ -109,6 +120,7 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
   std::shared_ptr<Contents> NewContents(const std::string& path);
   void Enter(const std::string& path, std::shared_ptr<Contents> contents);
   static void Apply(const Change& change, Entries* entries);
+  static void CopyWhatIsLeft(const Contents& contents, const std::string& copy, Keep keep, std::mt19937_64& random);
 
   const std::string scratch_;
   std::unique_ptr<rocksdb::Env> env_;

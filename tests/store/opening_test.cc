@@ -219,9 +219,38 @@ TEST_F(LogDamageTest, ATornEndIsAccepted) {
   EXPECT_EQ(Get("k99")->state, RecordState::kUnknown);
 }
 
+// The record that was written last is cut, and of what is behind it the room is there.
+TEST_F(LogDamageTest, AnInterruptedWriteOverRoomIsAccepted) {
+  store_.reset();
+  options_.durability = Durability::kSync;
+  Open();
+  std::string log;
+  const auto size = [&log] {
+    std::ifstream file(log, std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    return bytes.find_last_not_of('\0') + 1;
+  };
+  for (int i = 0; i < 20; ++i) ClaimAndComplete(ClaimOf("k" + std::to_string(i)));
+  std::string copy = Killed(&log);
+  const size_t whole = size();
+  EXPECT_GT(std::filesystem::file_size(log), whole + 100'000) << "there is room";
+  ASSERT_TRUE(MustClaim(ClaimOf("last")).attempt == 1);
+  copy = Killed(&log);
+  std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(whole + 60));
+  file << std::string(size() - whole - 60, '\0');
+  file.close();
+  store_.reset();
+  options_.directory = copy;
+  Open();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Get("k" + std::to_string(i))->state, RecordState::kCompleted) << i;
+  EXPECT_FALSE(Get("last"));
+}
+
 TEST_F(LogDamageTest, DamageBeforeTheEndIsRefused) {
   store_.reset();
   options_.durability = Durability::kSync;
+  platform_.log_room_bytes = 4096;  // so that the middle is not in the room
   Open();
   for (int i = 0; i < 200; ++i) ClaimAndComplete(ClaimOf("k" + std::to_string(i)));
   std::string log;

@@ -53,6 +53,7 @@ struct Image {
 class PowerLossTest : public StoreFixture {
  protected:
   static constexpr int kKeys = 30;
+  static constexpr size_t kLogRoomBytes = 20'000;  // used up now and then, within a sector and amid records
 
   PowerLossTest() : disk_(root_ + "/scratch") {
     store_.reset();
@@ -60,6 +61,7 @@ class PowerLossTest : public StoreFixture {
     options_.directory = root_ + "/disk";
     options_.memtable_bytes = 256 << 10;  // full now and then
     platform_.env = disk_.env();
+    platform_.log_room_bytes = kLogRoomBytes;
     std::filesystem::create_directory(root_ + "/images");
   }
   ~PowerLossTest() override { store_.reset(); }
@@ -228,7 +230,8 @@ class PowerLossTest : public StoreFixture {
     RocksDbStoreOptions options = options_;
     options.directory = image.directory;
     ManualClock clock(image.wall_ms);
-    Result<std::unique_ptr<Store>> opened = store::OpenRocksDbStoreOn({.env = disk.env()}, options, clock, logger_);
+    Result<std::unique_ptr<Store>> opened =
+        store::OpenRocksDbStoreOn({.env = disk.env(), .log_room_bytes = kLogRoomBytes}, options, clock, logger_);
     if (!opened.ok()) return {"it does not open: " + opened.status().message()};
     store_ = std::move(opened).value();
     std::vector<std::string> wrong;
