@@ -62,6 +62,7 @@ class Delivery final : public Waiter, public ForwardObserver {
   RequestFacts facts;
   int64_t wait_until_ms = 0;  // steady clock: the end of this request's one wait budget
   bool waited = false;
+  bool is_absent = false;    // there was no record a moment ago
   bool saw_settled = false;  // whoever it waited for has stored an outcome
   // Recognises the signed content of a delivery whose id is not signed; empty: nothing does.
   std::string guard;

@@ -63,7 +63,7 @@ void Gateway::WriteDown(std::vector<DeliveryPtr>* deliveries) {
   for (size_t i = 0; i < calls.size(); ++i) {
     DeliveryPtr& delivery = (*deliveries)[i];
     if (auto* claim = std::get_if<ClaimCall>(&calls[i])) {
-      if (!TakeClaim(*delivery, std::move(claim->result))) delivery.reset();
+      if (!TakeClaim(delivery, std::move(claim->result))) delivery.reset();
       continue;
     }
     auto& complete = std::get<CompleteCall>(calls[i]);
@@ -110,8 +110,9 @@ ClaimRequest Gateway::ClaimOf(const Delivery& delivery) {
           .acts_on_failure = route.on_store_error == StoreErrorPolicy::kForward};
 }
 
-// False: the claim was not made, and the client has its answer.
-bool Gateway::TakeClaim(Delivery& delivery, Result<ClaimResult> result) {
+// False: the claim was not made, and the client has its answer or waits for it.
+bool Gateway::TakeClaim(DeliveryPtr& claimed, Result<ClaimResult> result) {
+  Delivery& delivery = *claimed;
   if (!result.ok()) {
     LogStoreError(delivery, result.status());
     if (MayFailOpen(*delivery.route, result.status())) return true;
@@ -119,6 +120,10 @@ bool Gateway::TakeClaim(Delivery& delivery, Result<ClaimResult> result) {
     return false;
   }
   if (auto* refused = std::get_if<Refused>(&*result)) {
+    if (std::holds_alternative<InFlight>(refused->decision) && clock_.SteadyMs() < delivery.wait_until_ms) {
+      AwaitLease(std::move(claimed), refused->record.lease_expires_at_ms - store_.NowMs());
+      return false;
+    }
     AnswerDecision(delivery, refused->decision, &refused->record);
     return false;
   }

@@ -227,10 +227,12 @@ void Gateway::FindIdentity(DeliveryPtr delivery) {
 // until it expires, so that it can be answered from without a permit.
 void Gateway::LookUp(DeliveryPtr delivery) {
   Delivery& d = *delivery;
+  d.is_absent = false;
   Result<std::optional<Record>> record = Read(d.key);
   if (!record.ok()) return StoreFailed(std::move(delivery), record.status());
   d.plan = Delivery::Plan::kExecute;
-  if (!record->has_value() || (*record)->state != RecordState::kCompleted) return Elect(std::move(delivery));
+  d.is_absent = !record->has_value();
+  if (d.is_absent || (*record)->state != RecordState::kCompleted) return Elect(std::move(delivery));
   Record& found = **record;
   const int64_t now_ms = store_.NowMs();
   const RecordFacts facts = FactsOf(found, now_ms);
@@ -305,6 +307,8 @@ void Gateway::Elect(DeliveryPtr delivery) {
   delivery.reset(static_cast<Delivery*>(waiter.release()));
   if (const auto* decision = std::get_if<Decision>(&admission)) return AnswerDecision(d, *decision, nullptr);
   d.permit.emplace(std::get<InFlightTable::Permit>(std::move(admission)));
+  // Should there be a record after all, the claim says so. Only a guard may have led to another key.
+  if (d.is_absent && d.guard.empty()) return Enqueue(std::move(delivery));
   LookAgain(std::move(delivery));
 }
 

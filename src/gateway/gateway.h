@@ -121,7 +121,7 @@ class Gateway {
   // Claims, and outcomes of those that ran. Takes out all that were not claimed now.
   void WriteDown(std::vector<DeliveryPtr>* deliveries);
   static ClaimRequest ClaimOf(const Delivery& delivery);
-  bool TakeClaim(Delivery& delivery, Result<ClaimResult> result);
+  bool TakeClaim(DeliveryPtr& delivery, Result<ClaimResult> result);
   bool StartForward(DeliveryPtr& delivery);
   void TakeForwarded(DeliveryPtr delivery, ForwardResult result);
   DeliveryPtr Run(DeliveryPtr delivery);

@@ -1,7 +1,6 @@
 // How RocksDB is set up.
 
 #include <rocksdb/filter_policy.h>
-#include <rocksdb/rate_limiter.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "store/codec.h"
 #include "store/database.h"
 #include "store/expiry_properties.h"
+#include "store/io_limiter.h"
 #include "store/keys.h"
 #include "store/rocks_log.h"
 
@@ -18,8 +18,6 @@ namespace {
 // What flushes, compactions and cleanups may read and write together: several times what they need at the rate of first
 // deliveries that one disk's syncs allow, and little enough that a cleanup of everything leaves the disk to others.
 constexpr int64_t kBackgroundBytesPerSecondMax = 128LL << 20;
-constexpr int64_t kLimiterRefillUs = 10'000;
-constexpr int32_t kLimiterFairness = 10;  // RocksDB's own: how seldom what is urgent gives way
 
 struct Expiry {
   ExpiryIn where;
@@ -67,8 +65,7 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
   options.enable_write_thread_adaptive_yield = false;
   options.max_open_files = 512;  // leaves descriptors for connections under the usual limit of 1024
   options.bytes_per_sync = 1 << 20;
-  options.rate_limiter.reset(rocksdb::NewGenericRateLimiter(kBackgroundBytesPerSecondMax, kLimiterRefillUs,
-                                                            kLimiterFairness, rocksdb::RateLimiter::Mode::kAllIo));
+  options.rate_limiter = NewIoLimiter(kBackgroundBytesPerSecondMax);
   // A log whose last record is torn was cut off while that record was being written, so nobody was told that it is
   // there. Damage before the end is a lost claim: the default mode would end the replay there without a word, this one
   // refuses to open. Without syncs a power cut may leave a log torn that others follow: what was written last is then

@@ -21,7 +21,7 @@ std::string WordFor(const Result<ClaimResult>& result) {
 
 class SidecarTest : public GatewayTest {
  protected:
-  SidecarTest() { Start(Patient()); }
+  explicit SidecarTest(size_t workers = 4) { Start(Patient(), {.max_in_flight = 1024, .workers = workers}); }
 
   static Route Patient() {
     Route route;
@@ -80,6 +80,28 @@ TEST_F(SidecarTest, ADeliveryWaitsForAClaimAndReplaysItsOutcome) {
     EXPECT_EQ(seen.body, "done by hand");
   }
   EXPECT_EQ(upstream_.executions(), 0U);
+}
+
+class OneSlotTest : public SidecarTest {
+ protected:
+  OneSlotTest() : SidecarTest(1) {}
+};
+
+// It looked before the claim was made, and finds it when it claims itself.
+TEST_F(OneSlotTest, ADeliveryThatMeetsALeaseOnlyWhenItClaimsWaitsForItAsWell) {
+  Call busy = PostHeld("busy");
+  upstream_.AwaitRequests(1);
+  Call waits = Post("a");  // for the one slot, with its permit
+  const Result<ClaimResult> claimed = store_.Claim(ClaimOf("a"), {});
+  ASSERT_EQ(WordFor(claimed), "execute");
+  upstream_.OpenGate();
+  EXPECT_EQ(Verdict(busy.Get()), "200 executed");
+  AwaitEnd(ScopedKey("default", "a"));
+  ASSERT_TRUE(sidecar().Complete(std::get<Claimed>(*claimed).token, Answer("done by hand")).ok());
+  const Seen seen = waits.Get();
+  EXPECT_EQ(Verdict(seen), "200 replayed");
+  EXPECT_EQ(seen.body, "done by hand");
+  EXPECT_EQ(upstream_.executions(), 1U);
 }
 
 TEST_F(SidecarTest, ADeliveryExecutesWhatAClaimReleases) {

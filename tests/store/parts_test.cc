@@ -1,6 +1,7 @@
 // The parts of the store that stand alone: histograms, counts, keys, time, the gate.
 
 #include <gtest/gtest.h>
+#include <rocksdb/rate_limiter.h>
 #include <rocksdb/wal_filter.h>
 #include <rocksdb/write_batch.h>
 
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "store/expiry_properties.h"
+#include "store/io_limiter.h"
 #include "store/keys.h"
 #include "store/log_gap_filter.h"
 #include "store/record_counts.h"
@@ -38,6 +40,58 @@ TEST(LogGapFilter, StopsWhereALogDoesNotGoOnFromTheOneBefore) {
   EXPECT_EQ(found(9, 0x202, 2), Option::kContinueProcessing) << "it goes on in the next log";
   EXPECT_EQ(found(9, 0x300, 1), Option::kContinueProcessing) << "a batch between them failed";
   EXPECT_EQ(found(12, 0x302, 1), Option::kStopReplay);
+}
+
+// Time that passes only while somebody sleeps.
+struct TurnedTime {
+  int64_t now_us = 5'000'000;
+  int64_t slept_us = 0;
+
+  IoLimiterTime Get() {
+    return {.now_us = [this] { return now_us; },
+            .sleep_us =
+                [this](int64_t us) {
+                  now_us += us;
+                  slept_us += us;
+                }};
+  }
+};
+
+TEST(IoLimiter, HoldsCompactionsToTheRate) {
+  TurnedTime time;
+  const auto limiter = NewIoLimiter(1'000'000, time.Get());
+  const int64_t burst = limiter->GetSingleBurstBytes();
+  EXPECT_EQ(burst, 10'000);
+  for (int i = 0; i < 500; ++i) limiter->Request(burst, rocksdb::Env::IO_LOW, nullptr);
+  EXPECT_NEAR(static_cast<double>(time.slept_us), 5e6, 2e4);
+  EXPECT_EQ(limiter->GetTotalBytesThrough(rocksdb::Env::IO_LOW), 5'000'000);
+  EXPECT_EQ(limiter->GetTotalBytesThrough(rocksdb::Env::IO_TOTAL), 5'000'000);
+  EXPECT_EQ(limiter->GetTotalRequests(rocksdb::Env::IO_LOW), 500);
+}
+
+TEST(IoLimiter, WhatWasNotUsedIsNotSaved) {
+  TurnedTime time;
+  const auto limiter = NewIoLimiter(1'000'000, time.Get());
+  time.now_us += 3'600'000'000;
+  for (int i = 0; i < 100; ++i) limiter->Request(10'000, rocksdb::Env::IO_LOW, nullptr);
+  EXPECT_NEAR(static_cast<double>(time.slept_us), 1e6, 2e4);
+}
+
+TEST(IoLimiter, FlushesDoNotSleepAndOthersPayForThem) {
+  TurnedTime time;
+  const auto limiter = NewIoLimiter(1'000'000, time.Get());
+  for (int i = 0; i < 50; ++i) limiter->Request(10'000, rocksdb::Env::IO_HIGH, nullptr);
+  EXPECT_EQ(time.slept_us, 0);
+  limiter->Request(10'000, rocksdb::Env::IO_LOW, nullptr);
+  EXPECT_NEAR(static_cast<double>(time.slept_us), 5e5, 2e4);
+}
+
+TEST(IoLimiter, NobodySleepsForLong) {
+  TurnedTime time;
+  const auto limiter = NewIoLimiter(1'000'000, time.Get());
+  for (int i = 0; i < 10'000; ++i) limiter->Request(10'000, rocksdb::Env::IO_HIGH, nullptr);
+  limiter->Request(10'000, rocksdb::Env::IO_LOW, nullptr);
+  EXPECT_LE(time.slept_us, 1'000'000);
 }
 
 TEST(ExpiryHistogram, SharesNeverExceedTheTruthAndComeClose) {

@@ -45,6 +45,7 @@ SLEEP = re.compile(r"\b(sleep_for|sleep_until|usleep|nanosleep|clock_nanosleep)\
 # Files that may sleep, with the reason.
 SLEEPERS = {
     "src/store/database.cc": "a write that RocksDB stalls is tried again; waiting in there can be for ever",
+    "src/store/io_limiter.cc": "a rate is kept by letting time pass; tests have their own time",
     "tests/upstream/http_upstream_test.cc": "plays an application whose answer trickles",
 }
 
