@@ -86,6 +86,12 @@ class ControlApi {
     return method == "POST" && target.starts_with("/v1/claims");
   }
 
+  // Of those: whether what has to be waited for always comes later.
+  static bool ComesLater(std::string_view target) {
+    const std::string_view path = target.substr(0, target.find('?'));
+    return path == "/v1/claims" || path.ends_with("/complete");
+  }
+
   // What is answered, as "GET /v1/records/*/*", where '*' stands for any one segment.
   static std::vector<std::string> Operations();
 

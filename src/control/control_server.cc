@@ -162,10 +162,12 @@ class ControlServer::Impl final : public Responder {
   Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker, bool may_come_later) override {
     // httplib has to have the answer when its handler returns.
     if (may_come_later && ControlApi::MayComeLater(request.head.method, request.head.target)) {
+      if (!ControlApi::ComesLater(request.head.target)) Listener::AboutToWait();
       ApiAnswer answer = Decide(request, true);
       if (answer.later) return Later(std::move(answer.later), keep_alive);
       return {BytesOf(answer, keep_alive), nullptr, {}};
     }
+    Listener::AboutToWait();
     Engine& engine = *engines_[worker];
     std::string bytes = engine.Serve(request, keep_alive);
     std::unique_ptr<Stream> stream = engine.TakeStream();
@@ -255,6 +257,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(const ControlOptions
   listen.host = options.host;
   listen.port = options.port;
   listen.workers = options.workers;
+  if (options.seats > 0) listen.seats = options.seats;
   listen.tls = options.tls;
   Result<std::unique_ptr<Listener>> listener = Listener::Bind(listen, parts.clock, parts.logger);
   if (!listener.ok()) return listener.status();

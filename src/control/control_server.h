@@ -20,6 +20,7 @@ struct ControlOptions {
   std::vector<ControlToken> tokens;
   // More than can be held by claims that wait and by redeliveries. Those that only need a write hold none.
   size_t workers = Sidecar::kWaitingMax + ControlApi::kRedeliveriesMax + 8;
+  size_t seats = 0;                               // see ListenerOptions; 0: by the machine
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 

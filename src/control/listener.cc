@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -106,13 +107,20 @@ Result<std::unique_ptr<Listener>> Listener::Bind(const ListenerOptions& options,
   return std::unique_ptr<Listener>(new Listener(options, clock, logger, fd));
 }
 
+size_t DefaultSeats() {
+  // One may be writing for all.
+  constexpr size_t kSeatsMin = 4;
+  return std::max(kSeatsMin, size_t{2} * std::thread::hardware_concurrency());
+}
+
 Listener::Listener(const ListenerOptions& options, const Clock& clock, Logger& logger, int listen_fd)
     : options_(options),
       tls_(options.tls),
       clock_(clock),
       logger_(logger),
       port_(PortOf(listen_fd)),
-      listen_fd_(listen_fd) {}
+      listen_fd_(listen_fd),
+      seats_(options.seats) {}
 
 Listener::~Listener() {
   Stop();

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "control/seats.h"
 #include "control/stream.h"
 #include "http/error.h"
 #include "http/head.h"
@@ -51,10 +52,14 @@ class Responder {
   virtual std::string Refuse(const http::Error& error) = 0;
 };
 
+// As many as the processors keep busy; more only take each other's place.
+size_t DefaultSeats();
+
 struct ListenerOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 0;  // 0: any free one
-  size_t workers = 8;
+  uint16_t port = 0;              // 0: any free one
+  size_t workers = 8;             // those that wait for something included
+  size_t seats = DefaultSeats();  // of them, those that wait for bytes and serve what needs no wait (seats.h)
   size_t connections_max = 1024;  // beyond it the one that has been idle for longest gives way
   size_t body_bytes_max = 1 << 20;
   int64_t idle_timeout_ms = 60'000;               // between two requests; an idle connection holds no thread
@@ -63,12 +68,12 @@ struct ListenerOptions {
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 
-// Connections of the control listener: workers wait for bytes on all of them, and whom one comes to reads, answers and
-// writes, or leaves the connection to whoever will have the answer (Answered::later). One more thread accepts, closes
-// what has waited too long, and has the streams, which hold no worker: it sends what they give, without waiting for any
-// client. Every byte is vetted by http/ before anybody else sees it: httplib's own connections would give a thread to
-// each idle client, a signal-unsafe select() to each read, and have the request-smuggling bugs named in
-// docs/decisions.md.
+// Connections of the control listener: workers wait for bytes on all of them, a few at a time (seats.h), and whom one
+// comes to reads, answers and writes, or leaves the connection to whoever will have the answer (Answered::later). One
+// more thread accepts, closes what has waited too long, and has the streams, which hold no worker: it sends what they
+// give, without waiting for any client. Every byte is vetted by http/ before anybody else sees it: httplib's own
+// connections would give a thread to each idle client, a signal-unsafe select() to each read, and have the
+// request-smuggling bugs named in docs/decisions.md.
 class Listener {
  public:
   // InvalidArgument for a host that does not resolve, Unavailable for an address that cannot be bound.
@@ -82,6 +87,9 @@ class Listener {
   // Finishes the requests that are whole, closes all connections, ends the threads. What a client does not take at once
   // of an answer that came later is lost then.
   void Stop();
+  // To be called by a responder before its answer waits for anything but the calls of others: another worker then takes
+  // connections in this one's place. Anywhere else it does nothing.
+  static void AboutToWait();
   // Closes the streams that were begun before, soon.
   void EndStreams() { stream_generation_.fetch_add(1); }
 
@@ -148,6 +156,8 @@ class Listener {
   std::unordered_map<int, ConnectionPtr> streams_;  // likewise; by file descriptor
   std::atomic<uint64_t> stream_generation_{0};
   Responder* responder_ = nullptr;
+
+  Seats seats_;
 
   std::mutex mutex_;
   std::unordered_map<int, ConnectionPtr> parked_;  // guarded by mutex_; by file descriptor

@@ -42,7 +42,13 @@ bool MayHaveBody(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
+thread_local Seats::Seat* seat_of_this_thread = nullptr;
+
 }  // namespace
+
+void Listener::AboutToWait() {
+  if (seat_of_this_thread != nullptr) seat_of_this_thread->Leave();
+}
 
 // The next connection with bytes, or whose client has closed. Null: the listener stops, and nothing is left of what had
 // come by then: epoll goes round what is ready, so that between two events to stop there were all others.
@@ -61,10 +67,16 @@ Listener::ConnectionPtr Listener::AwaitConnection() {
 
 void Listener::Work(size_t worker) {
   NameThisThread("control worker");
-  while (ConnectionPtr connection = AwaitConnection()) {
+  Seats::Seat seat(seats_);
+  seat_of_this_thread = &seat;
+  for (;;) {
+    seat.Take();
+    ConnectionPtr connection = AwaitConnection();
+    if (connection == nullptr) break;
     const Next next = Serve(connection, worker);
     if (connection != nullptr) GoOn(std::move(connection), next);
   }
+  seat_of_this_thread = nullptr;
 }
 
 void Listener::GoOn(ConnectionPtr connection, Next next) {
@@ -236,6 +248,7 @@ bool Listener::Send(Connection& connection, std::string_view bytes) {
     const int64_t left_ms = deadline_ms - clock_.SteadyMs();
     const bool awaits_bytes = connection.tls != nullptr && !connection.tls->wants_write();
     pollfd wait{.fd = connection.fd, .events = static_cast<int16_t>(awaits_bytes ? POLLIN : POLLOUT), .revents = 0};
+    AboutToWait();
     if (left_ms <= 0 || poll(&wait, 1, static_cast<int>(left_ms)) == 0) return false;
   }
   return true;

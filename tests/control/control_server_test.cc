@@ -422,6 +422,26 @@ TEST_F(LaterAnswersTest, WhoDoesNotReadKeepsNobodyElseAndGetsAll) {
   EXPECT_EQ(gateway_->meter().Total(Outcome::kReplayed), static_cast<uint64_t>(sent) + 2) << "each once";
 }
 
+// Workers that wait for something give their place, of which there are few, to others.
+TEST_F(LaterAnswersTest, WhoWaitsLeavesItsSeat) {
+  ListenWith({.seats = 1}, {}, 4);
+  CompleteWith("large", std::string(16 << 20, 'l'));
+  const RawAnswer first = Ask("POST /v1/claims", "", R"({"key":"a"})");
+  ASSERT_EQ(first.status, 201);
+  RawClient waits_for_a_claim(port_);
+  waits_for_a_claim.Send(ClaimLine("a", R"(,"wait":"60s")"));
+  RawClient does_not_read(port_);
+  does_not_read.Send(ClaimLine("large"));
+  while (gateway_->meter().Total(Outcome::kReplayed) == 0) std::this_thread::yield();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Ask("GET /healthz").status, 200) << i;
+    EXPECT_EQ(Claim("b" + std::to_string(i)).Receive().status, 201) << i;
+  }
+  EXPECT_TRUE(does_not_read.Receive().whole);
+  EXPECT_EQ(Ask("POST /v1/claims/" + TokenOf(first) + "/complete", "", R"({"status":200})").status, 204);
+  EXPECT_EQ(waits_for_a_claim.Receive().status, 200);
+}
+
 // A client that has sent its last byte gets one more answer, which says so; what it sent behind that is not for us.
 TEST_F(LaterAnswersTest, NothingIsDoneForWhoWasToldThatTheConnectionEnds) {
   Listen();
