@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "upstream/exchange.h"
 #include "upstream/pool.h"

@@ -90,7 +90,13 @@ TEST_F(BackupTest, HoldsWhatWasThereAndNothingLater) {
   EXPECT_EQ(verified.records, 4U);
 }
 
-TEST_F(BackupTest, IsConsistentWhileOthersWrite) {
+// How a store writes its log.
+class BackupOfBusyStoreTest : public BackupFixture, public ::testing::WithParamInterface<Durability> {};
+
+TEST_P(BackupOfBusyStoreTest, IsConsistent) {
+  options_.durability = GetParam();
+  platform_.log_room_bytes = 6000;  // used up all the time
+  Reopen();
   std::atomic<bool> stop{false};
   std::atomic<int> written{0};
   std::thread writer([&] {
@@ -114,6 +120,9 @@ TEST_F(BackupTest, IsConsistentWhileOthersWrite) {
   EXPECT_GE(verified.records, 600U);
   EXPECT_LE(verified.records, static_cast<uint64_t>(at_least) + 2);
 }
+
+INSTANTIATE_TEST_SUITE_P(With, BackupOfBusyStoreTest, ::testing::Values(Durability::kAsync, Durability::kSync),
+                         [](const auto& with) { return with.param == Durability::kSync ? "Syncs" : "NoSyncs"; });
 
 TEST_F(BackupTest, CopiesOnlyWhatIsNewAndKeepsAsManyAsAreWanted) {
   std::mt19937_64 random(1);
