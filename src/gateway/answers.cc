@@ -38,8 +38,7 @@ void Gateway::AnswerDecision(Delivery& delivery, const Decision& decision, Recor
     Count(delivery, Outcome::kReplayed, record->response->status, record->attempt);
     delivery.channel->Send(ReplayOf(std::move(*record->response)));
     housekeeper_.CountReplay(delivery.key);
-    logger_.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
-                {{"scope", delivery.key.scope()}, {"key", delivery.key.key()}, delivery.TraceField()});
+    LogReplay(delivery.key, delivery.trace);
     EndPermit(delivery, Ending::kSettled);
   } else if (std::holds_alternative<KeyReused>(decision)) {
     Refuse(delivery, ErrorCode::kKeyReused, "This key was used before with a different request.");
@@ -52,6 +51,11 @@ void Gateway::AnswerDecision(Delivery& delivery, const Decision& decision, Recor
     Refuse(delivery, ErrorCode::kOutcomeUnknown,
            "An earlier attempt with this key may or may not have taken effect; an operator has to settle it.");
   }
+}
+
+void Gateway::LogReplay(const ScopedKey& key, std::string_view trace) {
+  logger_.Log(LogLevel::kInfo, LogEvent::kCacheHit, "idempotency cache hit",
+              {{"scope", key.scope()}, {"key", key.key()}, {trace.empty() ? "" : "trace", trace}});
 }
 
 void Gateway::Refuse(Delivery& delivery, ErrorCode code, std::string detail) {

@@ -22,6 +22,13 @@ struct InboundRequest {
   std::string proxy_ip;
 };
 
+// A whole, vetted request that its reader still holds.
+struct RequestView {
+  const http::RequestHead& head;
+  std::string_view body;
+  std::string_view client_ip;
+};
+
 // An answer, or the beginning of one.
 struct Reply {
   int status = 0;

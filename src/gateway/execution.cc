@@ -75,7 +75,7 @@ void Gateway::WriteDown(std::vector<DeliveryPtr>* deliveries) {
 Gateway::DeliveryPtr Gateway::Run(DeliveryPtr delivery) {
   switch (delivery->plan) {
     case Delivery::Plan::kIdentify:
-      FindIdentity(std::move(delivery));
+      FindIdentity(std::move(delivery), std::nullopt);
       return nullptr;
     case Delivery::Plan::kPass:
     case Delivery::Plan::kUnkeyed:

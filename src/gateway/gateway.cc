@@ -15,17 +15,12 @@ namespace {
 
 using http::ErrorCode;
 
-constexpr size_t kBodyBytesOnLoopMax = 1 << 20;
 constexpr int kGuardPagesMax = 16;
 
 std::string HashKey(const InboundRequest& request) {
   const Fingerprint digest =
       MakeFingerprint(FingerprintRecipe::kWholeRequest, {request.head.method, request.head.target, request.body});
   return "sha256:" + ToHex({reinterpret_cast<const char*>(digest.digest.data()), digest.digest.size()});
-}
-
-bool IsOneOf(std::string_view method, const std::vector<std::string>& methods) {
-  return std::find(methods.begin(), methods.end(), method) != methods.end();
 }
 
 }  // namespace
@@ -105,12 +100,16 @@ const std::shared_ptr<const RouteTable>& Gateway::CurrentRoutes() {
   return seen.second;
 }
 
-void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel) {
+bool Gateway::IsOneOf(std::string_view method, const std::vector<std::string>& methods) {
+  return std::find(methods.begin(), methods.end(), method) != methods.end();
+}
+
+void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel, std::optional<Sighting> seen) {
   const RouteTable& routes = *CurrentRoutes();
-  const bool plain = !routes.by_path() || IsPlainPath(request.head.target);
-  const std::shared_ptr<const Route>& route = plain ? routes.Find(request.head.target) : routes.nowhere();
-  const bool nowhere = route == routes.nowhere();
-  auto delivery = std::make_unique<Delivery>(*this, route, std::move(request), std::move(channel));
+  const bool plain = seen || !routes.by_path() || IsPlainPath(request.head.target);
+  const RouteTable::RoutePtr& found = plain ? routes.Find(request.head.target) : routes.nowhere();
+  const bool nowhere = !seen && found == routes.nowhere();
+  auto delivery = std::make_unique<Delivery>(*this, seen ? seen->route : found, std::move(request), std::move(channel));
   if (draining()) return Refuse(*delivery, ErrorCode::kDraining, "This server is shutting down.");
   const std::string& method = delivery->request.head.method;
   const bool own_method = IsOneOf(method, delivery->route->methods);
@@ -131,7 +130,7 @@ void Gateway::Handle(InboundRequest request, std::unique_ptr<ReplyChannel> chann
     delivery->plan = Delivery::Plan::kIdentify;
     return Enqueue(std::move(delivery));
   }
-  FindIdentity(std::move(delivery));
+  FindIdentity(std::move(delivery), seen ? std::optional(std::move(seen->identity)) : std::nullopt);
 }
 
 // Signature and time, and what the provider's profile says of the delivery. False: it was answered or handed over.
@@ -181,11 +180,12 @@ void Gateway::RefuseSignature(Delivery& delivery, const SignatureVerdict& verdic
   Refuse(delivery, ErrorCode::kSignatureInvalid, "The request is not signed as it has to be.");
 }
 
-void Gateway::FindIdentity(DeliveryPtr delivery) {
+void Gateway::FindIdentity(DeliveryPtr delivery, std::optional<Identity> seen) {
   Delivery& d = *delivery;
   std::string provider_key;
   if (d.route->provider != nullptr && !CheckRequest(delivery, &provider_key)) return;
-  Result<Identity> identity = Identify(*d.route, d.request);
+  Result<Identity> identity =
+      seen ? Result<Identity>(*std::move(seen)) : Identify(*d.route, d.request.head.fields, d.request.body);
   const bool shadow = d.route->dedupe == Dedupe::kShadow;
   if (!identity.ok() && shadow)
     return PassInShadow(std::move(delivery), ShadowDecision::kInvalidKey, identity.status().message());

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "base/log.h"
 #include "gateway/exchange.h"
 #include "gateway/housekeeper.h"
+#include "gateway/identify.h"
 #include "gateway/in_flight_table.h"
 #include "gateway/outcome.h"
 #include "gateway/request_meter.h"
@@ -48,8 +51,9 @@ struct GatewayParts {
 // The life of a request, from the whole request to the answer (docs/architecture.md has the diagram): who is it, is its
 // key known, and then replay, refuse, wait, or claim, forward, store and answer.
 //
-// Handle may be called from any thread and never waits for the application or for a write: replays and refusals are
-// answered before it returns, waiters are parked without a thread, and what must be forwarded goes to a bounded pool.
+// TryReplay answers what it can before a request is handed over; Handle may be called from any thread and never waits
+// for the application or for a write: replays and refusals are answered before it returns, waiters are parked without a
+// thread, and what must be forwarded goes to a bounded pool.
 class Gateway {
  public:
   Gateway(RouteTable routes, const GatewayLimits& limits, const GatewayParts& parts);
@@ -58,8 +62,19 @@ class Gateway {
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 
+  // What was found out about a request that is not answered yet.
+  struct Sighting {
+    RouteTable::RoutePtr route;
+    Identity identity;
+  };
+
+  // The outcome to answer a retry with (ReplayFields), if it is in memory and may be replayed; the answer is then
+  // counted as given. Null: `Handle` has to be called, with what was seen. Reads nothing from the disk, takes nothing
+  // over and may be called from any thread.
+  std::shared_ptr<const KnownOutcome> TryReplay(const RequestView& request, std::optional<Sighting>* seen);
+
   // Takes a request over; its answer comes through `channel`, once.
-  void Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel);
+  void Handle(InboundRequest request, std::unique_ptr<ReplyChannel> channel, std::optional<Sighting> seen = {});
 
   // Counts a request that was refused before it was whole. `client_ip` is empty where it is not known.
   void CountRefusal(http::ErrorCode code, std::string_view client_ip);
@@ -104,12 +119,18 @@ class Gateway {
   friend class Delivery;
   using DeliveryPtr = std::unique_ptr<Delivery>;
 
+  static constexpr size_t kBodyBytesOnLoopMax = 1 << 20;  // larger ones are read by a worker
+
   const std::shared_ptr<const RouteTable>& CurrentRoutes();
+  static bool IsOneOf(std::string_view method, const std::vector<std::string>& methods);
+  std::shared_ptr<const KnownOutcome> FindReplay(const Route& route, const Identity& identity,
+                                                 const RequestView& request, int64_t now_ms);
+  void LogReplay(const ScopedKey& key, std::string_view trace);
   [[nodiscard]] Upstream& UpstreamOf(const Route& route) const { return route.upstream ? *route.upstream : upstream_; }
 
   // The phases, in order. Each one either answers or hands over to the next.
   bool CheckRequest(DeliveryPtr& delivery, std::string* key);
-  void FindIdentity(DeliveryPtr delivery);
+  void FindIdentity(DeliveryPtr delivery, std::optional<Identity> seen);
   void LookUp(DeliveryPtr delivery);
   bool ElectGuard(DeliveryPtr& delivery);
   void PassUnkeyed(DeliveryPtr delivery);

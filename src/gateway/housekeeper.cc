@@ -1,5 +1,6 @@
 #include "gateway/housekeeper.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -60,17 +61,42 @@ Housekeeper::CountShard& Housekeeper::ShardOf(const ScopedKey& key) const {
   return shards_[ShardHash(key.bytes()) % kShards];
 }
 
+Housekeeper::Replays Housekeeper::Counted::Sum() const {
+  Replays sum = here;
+  if (tally == nullptr || tally->count() == 0) return sum;
+  sum.count += tally->count();
+  sum.last_at_ms = std::max(sum.last_at_ms, tally->last_at_ms());
+  return sum;
+}
+
 void Housekeeper::CountReplay(const ScopedKey& key) {
+  Note(key, nullptr, store_.NowMs());
+}
+
+void Housekeeper::CountReplay(const KnownOutcome& outcome, int64_t now_ms) {
+  if (outcome.tally->Add(now_ms)) Note(outcome.record.key, outcome.tally, now_ms);
+}
+
+// Notes one replay, or that the tally has begun to count some.
+void Housekeeper::Note(const ScopedKey& key, const std::shared_ptr<ReplayTally>& tally, int64_t now_ms) {
   CountShard& shard = ShardOf(key);
-  const int64_t now_ms = store_.NowMs();
   {
     const std::lock_guard lock(shard.mutex);
     auto known = shard.counts.find(key.bytes());
     if (known == shard.counts.end() && shard.counts.size() < kCountedKeysMax / kShards)
-      known = shard.counts.emplace(key.bytes(), Replays{.count = 0, .first_at_ms = now_ms}).first;
-    if (known != shard.counts.end()) {
-      ++known->second.count;
-      known->second.last_at_ms = now_ms;
+      known = shard.counts.emplace(key.bytes(), Counted{.here = {.first_at_ms = now_ms}, .tally = nullptr}).first;
+    if (known == shard.counts.end()) {
+      if (tally != nullptr) tally->Take();  // goes uncounted, and the next one tries again
+    } else if (tally == nullptr) {
+      ++known->second.here.count;
+      known->second.here.last_at_ms = now_ms;
+    } else if (tally != known->second.tally) {
+      // The outcome was read anew, or what was read earlier is still in use.
+      const std::shared_ptr<ReplayTally> former = std::exchange(known->second.tally, tally);
+      if (former != nullptr) {
+        known->second.here.last_at_ms = std::max(known->second.here.last_at_ms, former->last_at_ms());
+        known->second.here.count += former->Take();
+      }
     }
   }
   // Only the first replay after a flush has to wake the thread.
@@ -84,7 +110,7 @@ Housekeeper::Replays Housekeeper::PendingReplays(const ScopedKey& key) const {
   CountShard& shard = ShardOf(key);
   const std::lock_guard lock(shard.mutex);
   const auto known = shard.counts.find(key.bytes());
-  return known == shard.counts.end() ? Replays{} : known->second;
+  return known == shard.counts.end() ? Replays{} : known->second.Sum();
 }
 
 size_t Housekeeper::unstored() const {
@@ -156,10 +182,14 @@ void Housekeeper::FlushReplays() {
   std::vector<ReplayCount> counts;
   for (CountShard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    for (const auto& [bytes, replays] : shard.counts) {
+    for (const auto& [bytes, counted] : shard.counts) {
       ScopedKey key;
-      if (ScopedKey::FromBytes(bytes, &key))
-        counts.push_back({std::move(key), replays.count, replays.first_at_ms, replays.last_at_ms});
+      if (!ScopedKey::FromBytes(bytes, &key)) continue;
+      const Replays here = counted.here;
+      const uint64_t tallied = counted.tally == nullptr ? 0 : counted.tally->Take();
+      const int64_t last_at_ms =
+          tallied == 0 ? here.last_at_ms : std::max(here.last_at_ms, counted.tally->last_at_ms());
+      counts.push_back({std::move(key), here.count + tallied, here.first_at_ms, last_at_ms});
     }
     shard.counts.clear();
   }

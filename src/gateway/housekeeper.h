@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -48,8 +49,10 @@ class Housekeeper {
   // the record then stays unknown.
   void StoreLater(UnstoredEnding ending);
 
-  // Counts one replay of a key; approximate: beyond kCountedKeysMax keys between two flushes some go uncounted.
+  // Counts one replay of a key; approximate: beyond kCountedKeysMax keys between two flushes some go uncounted. An
+  // outcome that is in memory is counted there: its next replay takes no lock.
   void CountReplay(const ScopedKey& key);
+  void CountReplay(const KnownOutcome& outcome, int64_t now_ms);
   // Replays that are counted and not yet written down.
   struct Replays {
     uint64_t count = 0;
@@ -62,14 +65,22 @@ class Housekeeper {
 
  private:
   static constexpr size_t kShards = 64;
+  // What was counted here, and the tally where more is being counted; null: nowhere.
+  struct Counted {
+    Replays here;
+    std::shared_ptr<ReplayTally> tally;
+
+    [[nodiscard]] Replays Sum() const;
+  };
   struct alignas(64) CountShard {
     mutable std::mutex mutex;
-    std::unordered_map<std::string, Replays> counts;  // guarded by mutex
+    std::unordered_map<std::string, Counted> counts;  // guarded by mutex
   };
 
   void Run();
   void RetryUnstored();
   void FlushReplays();
+  void Note(const ScopedKey& key, const std::shared_ptr<ReplayTally>& tally, int64_t now_ms);
   CountShard& ShardOf(const ScopedKey& key) const;
 
   Store& store_;

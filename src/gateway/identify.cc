@@ -41,15 +41,15 @@ std::string EffectiveScope(const Route& route, const http::Fields& fields) {
 
 }  // namespace
 
-Result<Identity> Identify(const Route& route, const InboundRequest& request) {
+Result<Identity> Identify(const Route& route, const http::Fields& fields, std::string_view body) {
   Identity identity;
-  Result<std::string> key = KeyFromHeaders(route, request.head.fields);
+  Result<std::string> key = KeyFromHeaders(route, fields);
   if (!key.ok()) return key.status();
   identity.key = std::move(*key);
-  identity.scope = EffectiveScope(route, request.head.fields);
+  identity.scope = EffectiveScope(route, fields);
   identity.type = route.type;
   if (!route.type_header.empty()) {
-    const auto value = request.head.fields.Find(route.type_header);
+    const auto value = fields.Find(route.type_header);
     if (value && IsPresentable(*value, kTypeBytesMax)) identity.type = *value;
   }
 
@@ -61,7 +61,7 @@ Result<Identity> Identify(const Route& route, const InboundRequest& request) {
   if (route.type_pointer) pointers.push_back(*route.type_pointer);
   for (const auto& [name, pointer] : route.labels) pointers.push_back(pointer);
   if (pointers.empty()) return identity;
-  const std::vector<std::optional<std::string>> values = ExtractJson(request.body, pointers);
+  const std::vector<std::optional<std::string>> values = ExtractJson(body, pointers);
 
   if (key_parts > 0) identity.key = KeyFromValues(values, key_parts);
   size_t next = key_parts;

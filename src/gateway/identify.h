@@ -2,11 +2,12 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "core/record.h"
-#include "gateway/exchange.h"
 #include "gateway/route.h"
+#include "http/head.h"
 
 namespace oncegate {
 
@@ -20,6 +21,6 @@ struct Identity {
 
 // Reads key, scope, type and labels from a request's raw bytes. InvalidArgument, with a message for the sender, if the
 // key breaks the rules or its header is repeated.
-Result<Identity> Identify(const Route& route, const InboundRequest& request);
+Result<Identity> Identify(const Route& route, const http::Fields& fields, std::string_view body);
 
 }  // namespace oncegate

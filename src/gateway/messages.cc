@@ -211,9 +211,18 @@ Reply ReplayOf(StoredResponse response) {
   constexpr size_t kMoreFieldsBytes = 128;
   constexpr size_t kShortBodyBytes = 4096;
   reply.head.reserve(reply.head.size() + kMoreFieldsBytes + std::min(reply.body.size(), kShortBodyBytes));
-  AppendField(kReplayedField, "true", &reply.head);
-  AppendField(kOutcomeField, Outcome(Outcome::kReplayed).name(), &reply.head);
+  reply.head += ReplayFields();
   return reply;
+}
+
+std::string_view ReplayFields() {
+  static const std::string fields = [] {
+    std::string text;
+    AppendField(kReplayedField, "true", &text);
+    AppendField(kOutcomeField, Outcome(Outcome::kReplayed).name(), &text);
+    return text;
+  }();
+  return fields;
 }
 
 Reply ProblemReply(const http::Error& error) {

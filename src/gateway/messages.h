@@ -54,6 +54,8 @@ StoredResponse ResponseToStore(const http::ResponseHead& head, std::string body,
 
 // The answer to a retry.
 Reply ReplayOf(StoredResponse response);
+// What the head of a replay says besides what is stored: fields, each ended by CRLF.
+std::string_view ReplayFields();
 
 // oncegate's own answer; the same without a body, for senders that accept none.
 Reply ProblemReply(const http::Error& error);

@@ -40,8 +40,8 @@ std::optional<std::string_view> Fields::Find(std::string_view name) const {
 
 size_t Fields::Count(std::string_view name) const {
   size_t count = 0;
-  for (size_t i = 0; i < size(); ++i) {
-    if (EqualsIgnoreCase((*this)[i].name, name)) ++count;
+  for (const Span& span : spans_) {
+    if (span.name_size == name.size() && EqualsIgnoreCase({bytes_.data() + span.name, span.name_size}, name)) ++count;
   }
   return count;
 }

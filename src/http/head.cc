@@ -327,7 +327,14 @@ bool HeadParser::CheckHost(std::string_view input) {
 void HeadParser::MoveFields(std::string_view input, Fields* fields) {
   const std::string_view bytes = input.substr(fields_start_, consumed_ - fields_start_);
   fields->bytes_.assign(bytes.begin(), bytes.end());
-  fields->spans_ = std::move(spans_);
+  fields->spans_.swap(spans_);  // what was in it has memory for the next message
+}
+
+void HeadParser::Restart() {
+  std::vector<Fields::Span> spans = std::move(spans_);
+  spans.clear();
+  *this = HeadParser();
+  spans_ = std::move(spans);
 }
 
 bool HeadParser::Persists() const {

@@ -99,6 +99,9 @@ class HeadParser {
   // with framing kNone.
   ParseState ParseResponse(std::string_view input, std::string_view request_method, ResponseHead* head);
 
+  // Forgets everything but its memory, for another message.
+  void Restart();
+
   [[nodiscard]] size_t consumed() const { return consumed_; }
   [[nodiscard]] const Error& error() const { return error_; }
 

@@ -30,6 +30,16 @@ http::Error LimitError(int64_t wait_ms) {
 
 }  // namespace
 
+void Reading::Restart() {
+  input.erase(0, used);
+  used = 0;
+  head_done = false;
+  limited_ms = 0;
+  parser.Restart();
+  body_reader = {};
+  body.clear();
+}
+
 Connection::Connection(Accepted accepted, std::unique_ptr<tls::ServerStream> tls, uint64_t id, LoopServices& services)
     : services_(services),
       socket_(std::move(accepted.fd), std::move(tls)),
@@ -50,7 +60,8 @@ Awaits Connection::awaits() const {
   if (state_ == State::kLingering) return Awaits::kClientCloses;
   if (!unsent_.empty()) return Awaits::kClientReads;
   if (state_ != State::kReading) return Awaits::kGateway;
-  return Rest().empty() && !head_done_ ? Awaits::kNextRequest : Awaits::kRestOfRequest;
+  return Rest().empty() && (reading_ == nullptr || !reading_->head_done) ? Awaits::kNextRequest
+                                                                         : Awaits::kRestOfRequest;
 }
 
 bool Connection::OnReady(bool readable, bool hang_up) {
@@ -157,7 +168,7 @@ bool Connection::WantsInput() const {
       return unsent_bytes_ < kUnsentBytesMax;
     case State::kBusy:
     case State::kStreaming:
-      return input_.size() - input_used_ < kPipelinedBytesMax;
+      return Rest().size() < kPipelinedBytesMax;
     case State::kHandshaking:
     case State::kClosing:
     case State::kLingering:
@@ -173,9 +184,11 @@ bool Connection::Fill() {
   more_to_read_ = more || (result.io == Io::kProgress && read_to_end_);
   switch (result.io) {
     case Io::kProgress:
-      input_.erase(0, input_used_);
-      input_used_ = 0;
-      input_.append(services_.scratch.data(), result.bytes);
+      if (reading_ == nullptr)
+        reading_ = services_.spare != nullptr ? std::move(services_.spare) : std::make_unique<Reading>();
+      reading_->input.erase(0, reading_->used);
+      reading_->used = 0;
+      reading_->input.append(services_.scratch.data(), result.bytes);
       return true;
     case Io::kBlocked:
       read_awaits_room_ = socket_.AwaitsRoom();
@@ -248,30 +261,32 @@ void Connection::Sent(size_t bytes) {
 
 // Takes what is there of the next request. True if that was something: a request, an error, a 100 to be sent.
 bool Connection::TakeRequest() {
-  if (!head_done_) {
-    if (Rest().empty()) return false;
-    switch (parser_.ParseRequest(Rest(), &head_)) {
+  if (reading_ == nullptr) return false;
+  Reading& reading = *reading_;
+  if (!reading.head_done) {
+    if (reading.Rest().empty()) return false;
+    switch (reading.parser.ParseRequest(reading.Rest(), &reading.head)) {
       case ParseState::kNeedMore:
         return false;
       case ParseState::kError:
-        Fail(parser_.error());
+        Fail(reading.parser.error());
         return true;
       case ParseState::kDone:
         break;
     }
-    input_used_ += parser_.consumed();
-    head_done_ = true;
+    reading.used += reading.parser.consumed();
+    reading.head_done = true;
     if (BeginBody()) return true;
   }
   switch (ReadBody()) {
     case ParseState::kNeedMore:
-      if (limited_ms_ == 0) return false;
-      Fail(LimitError(limited_ms_));  // without reading the rest
+      if (reading.limited_ms == 0) return false;
+      Fail(LimitError(reading.limited_ms));  // without reading the rest
       break;
     case ParseState::kError:
       break;
     case ParseState::kDone:
-      if (limited_ms_ != 0) {
+      if (reading.limited_ms != 0) {
         RefuseLimited();
       } else {
         Dispatch();
@@ -283,88 +298,132 @@ bool Connection::TakeRequest() {
 
 // The head is known: is there room for the body? True if there is something to be sent first.
 bool Connection::BeginBody() {
-  client_ = peer_trusted_ ? ClientBehind(peer_, head_.fields, services_.options.trusted_proxies) : peer_;
-  limited_ms_ = services_.limiter == nullptr ? 0 : services_.limiter->Take(client_, services_.now_ms);
-  if (head_.content_length > static_cast<uint64_t>(services_.options.max_body)) {
+  Reading& reading = *reading_;
+  const http::RequestHead& head = reading.head;
+  reading.client = peer_trusted_ ? ClientBehind(peer_, head.fields, services_.options.trusted_proxies) : peer_;
+  reading.limited_ms = services_.limiter == nullptr ? 0 : services_.limiter->Take(reading.client, services_.now_ms);
+  if (head.content_length > static_cast<uint64_t>(services_.options.max_body)) {
     FailTooLarge();
     return true;
   }
-  body_reader_ = http::BodyReader(head_.framing, head_.content_length);
-  body_.reserve(std::min<size_t>(head_.content_length, kReserveBytesMax));
-  if (!head_.expect_continue || limited_ms_ != 0 || !Rest().empty() || body_reader_.done()) return false;
+  reading.body_reader = http::BodyReader(head.framing, head.content_length);
+  reading.body.reserve(std::min<size_t>(head.content_length, kReserveBytesMax));
+  if (!head.expect_continue || reading.limited_ms != 0 || !reading.Rest().empty() || reading.body_reader.done())
+    return false;
   Queue("HTTP/1.1 100 Continue\r\n\r\n");
   return true;
 }
 
 ParseState Connection::ReadBody() {
+  Reading& reading = *reading_;
   size_t used = 0;
-  const ParseState state = body_reader_.Read(Rest(), &used, &body_);
-  input_used_ += used;
+  const ParseState state = reading.body_reader.Read(reading.Rest(), &used, &reading.body);
+  reading.used += used;
   if (state == ParseState::kError) {
-    Fail(body_reader_.error());
+    Fail(reading.body_reader.error());
     return state;
   }
-  const auto size = static_cast<int64_t>(body_.size());
-  if (size > services_.options.max_body) {
+  if (static_cast<int64_t>(reading.body.size()) > services_.options.max_body) {
     FailTooLarge();
     return ParseState::kError;
   }
-  // Only what has arrived counts: a sender's word costs it nothing.
-  if (!memory_.GrowTo((size + kBudgetStep - 1) / kBudgetStep * kBudgetStep)) {
-    Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1});
-    return ParseState::kError;
-  }
-  return state;
+  return state == ParseState::kDone || TakeMemory() ? state : ParseState::kError;
+}
+
+// For what has arrived of the body: a sender's word on the rest costs it nothing. False: there is none, and the request
+// is refused.
+bool Connection::TakeMemory() {
+  const auto size = static_cast<int64_t>(reading_->body.size());
+  if (memory_.GrowTo((size + kBudgetStep - 1) / kBudgetStep * kBudgetStep)) return true;
+  Fail({.code = ErrorCode::kOverloaded, .detail = "Too many bytes are in flight.", .retry_after_s = 1});
+  return false;
 }
 
 // As far as it is known: only a whole head says who stands behind a proxy.
 std::string Connection::ClientIp() const {
-  return !head_done_ || client_ == peer_ ? peer_ip_ : client_.Text();
+  return reading_ == nullptr || !reading_->head_done || reading_->client == peer_ ? peer_ip_ : reading_->client.Text();
 }
 
 // Hands the request over and makes room for the next one.
 InboundRequest Connection::TakeWhole() {
-  ++services_.turn_requests;
-  version_ = head_.version;
-  keep_alive_ = head_.keep_alive;
-  is_head_ = head_.method == "HEAD";
-  const bool tls = CameOverTls();
-  InboundRequest request{.head = std::exchange(head_, {}),
-                         .body = std::exchange(body_, {}),
+  BeginAnswer();
+  InboundRequest request{.head = std::exchange(reading_->head, {}),
+                         .body = std::exchange(reading_->body, {}),
                          .client_ip = ClientIp(),
-                         .tls = tls,
+                         .tls = false,
                          .arrived_ms = services_.now_ms,
                          .memory = std::exchange(memory_, BudgetShare(services_.parts.memory)),
                          .proxy_ip = peer_trusted_ ? peer_ip_ : std::string()};
-  head_done_ = false;
-  parser_ = {};
-  body_reader_ = {};
-  if (input_used_ == input_.size()) {
-    input_ = {};
-    input_used_ = 0;
-  }
+  request.tls = CameOverTls(request.head.fields);
+  EndRequest();
   state_ = State::kBusy;
   return request;
 }
 
+// Notes what the answer has to know of the request.
+void Connection::BeginAnswer() {
+  ++services_.turn_requests;
+  version_ = reading_->head.version;
+  keep_alive_ = reading_->head.keep_alive;
+  is_head_ = reading_->head.method == "HEAD";
+}
+
+void Connection::EndRequest() {
+  if (reading_->Rest().empty()) return DropReading();
+  reading_->Restart();
+}
+
+// Another connection may go on with it, unless it has become large.
+void Connection::DropReading() {
+  std::unique_ptr<Reading> reading = std::move(reading_);
+  if (services_.spare != nullptr || reading->input.capacity() > 2 * kReadBytes ||
+      reading->body.capacity() > 2 * kReserveBytesMax)
+    return;
+  reading->used = reading->input.size();
+  reading->Restart();
+  services_.spare = std::move(reading);
+}
+
 // A trusted proxy knows how the client came to it.
-bool Connection::CameOverTls() const {
+bool Connection::CameOverTls(const http::Fields& fields) const {
   const auto said =
-      peer_trusted_ ? ClientUsedTls(client_, head_.fields, services_.options.trusted_proxies) : std::nullopt;
+      peer_trusted_ ? ClientUsedTls(reading_->client, fields, services_.options.trusted_proxies) : std::nullopt;
   return said.value_or(socket_.encrypted());
 }
 
+// A retry whose outcome is in memory is answered here and now; all else goes to the gateway.
 void Connection::Dispatch() {
+  Gateway& gateway = services_.parts.gateway;
+  std::optional<Gateway::Sighting> seen;
+  const std::string behind = reading_->client == peer_ ? std::string() : reading_->client.Text();
+  const RequestView view{
+      .head = reading_->head, .body = reading_->body, .client_ip = behind.empty() ? peer_ip_ : behind};
+  if (const auto outcome = gateway.TryReplay(view, &seen)) return SendReplay(*outcome->record.response);
+  if (!TakeMemory()) return;
   InboundRequest request = TakeWhole();
   channel_ = std::make_shared<ChannelState>(services_.parts.memory);
   channel_->client_gone = client_closed_;
   const LoopChannel::DispatchScope scope(this, channel_.get());
-  services_.parts.gateway.Handle(std::move(request), std::make_unique<LoopChannel>(services_.mailbox, id_, channel_));
+  gateway.Handle(std::move(request), std::make_unique<LoopChannel>(services_.mailbox, id_, channel_), std::move(seen));
+}
+
+void Connection::SendReplay(const StoredResponse& response) {
+  BeginAnswer();
+  EndRequest();
+  memory_.Clear();
+  const bool has_body = !is_head_ && !http::StatusHasNoBody(response.status);
+  const std::string_view body = has_body ? std::string_view(response.body) : std::string_view();
+  const std::string_view connection = ConnectionFields();
+  std::string bytes;
+  bytes.reserve(response.head.size() + ReplayFields().size() + connection.size() + 2 + body.size());
+  bytes.append(response.head).append(ReplayFields()).append(connection).append("\r\n").append(body);
+  Queue(std::move(bytes));
+  EndAnswer();
 }
 
 // The request is whole, so that the connection can go on after the refusal.
 void Connection::RefuseLimited() {
-  const http::Error error = LimitError(limited_ms_);
+  const http::Error error = LimitError(reading_->limited_ms);
   services_.parts.gateway.CountRefusal(error.code, ClientIp());
   TakeWhole();
   TakeReply(ProblemReply(error));
@@ -377,9 +436,7 @@ void Connection::Fail(const http::Error& error) {
   Queue(std::move(reply.head) + "Connection: close\r\n\r\n" + reply.body);
   state_ = State::kClosing;
   memory_.Clear();
-  body_ = {};
-  input_ = {};
-  input_used_ = 0;
+  reading_.reset();
 }
 
 void Connection::FailTooLarge() {
@@ -387,7 +444,7 @@ void Connection::FailTooLarge() {
         .detail = "The body may have at most " + std::to_string(services_.options.max_body) + " bytes."});
 }
 
-std::string Connection::ConnectionFields() {
+std::string_view Connection::ConnectionFields() {
   const bool no_more_comes = client_closed_ && Rest().empty();
   keep_alive_ = keep_alive_ && !services_.stopping && !no_more_comes;
   if (!keep_alive_) return "Connection: close\r\n";

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/byte_budget.h"
+#include "core/record.h"
 #include "gateway/exchange.h"
 #include "http/body.h"
 #include "http/head.h"
@@ -35,6 +36,23 @@ inline constexpr size_t kLingerBytesMax = 1 << 20;
 // What a connection waits for, and so which deadline it is under.
 enum class Awaits : uint8_t { kGateway, kHandshake, kNextRequest, kRestOfRequest, kClientReads, kClientCloses, kCount };
 
+// A request that is being read.
+struct Reading {
+  std::string input;
+  size_t used = 0;  // of the input
+  bool head_done = false;
+  IpAddress client;        // the peer, or who stands behind it
+  int64_t limited_ms = 0;  // not 0: it came that much too soon after others of its client
+  http::HeadParser parser;
+  http::RequestHead head;
+  http::BodyReader body_reader;
+  std::string body;
+
+  [[nodiscard]] std::string_view Rest() const { return std::string_view(input).substr(used); }
+  // For the next request, with what is left of the input.
+  void Restart();
+};
+
 // What a loop lends to its connections. Used by its thread only, but for the parts that are thread-safe.
 struct LoopServices {
   const IngressOptions& options;
@@ -45,6 +63,8 @@ struct LoopServices {
   int64_t now_ms = 0;              // steady clock, read once a turn of the loop
   size_t turn_requests = 0;        // taken in this turn of the loop, by all connections
   bool stopping = false;           // no further request is taken from connections that are open
+  // Goes from connection to connection: a request that comes in one piece allocates nothing to be read. May be null.
+  std::unique_ptr<Reading> spare;
 };
 
 // One client's connection: reads requests, hands them over one at a time, writes the answers in order. Lives on one
@@ -115,11 +135,16 @@ class Connection {
   bool TakeRequest();
   bool BeginBody();
   http::ParseState ReadBody();
+  bool TakeMemory();
   InboundRequest TakeWhole();
+  void BeginAnswer();
+  void EndRequest();
+  void DropReading();
   [[nodiscard]] std::string ClientIp() const;
   void Dispatch();
+  void SendReplay(const StoredResponse& response);
   void RefuseLimited();
-  [[nodiscard]] bool CameOverTls() const;
+  [[nodiscard]] bool CameOverTls(const http::Fields& fields) const;
   void Fail(const http::Error& error);
   void FailTooLarge();
   void TakeBegin(ReplyBegin begin);
@@ -128,8 +153,8 @@ class Connection {
   void EndAnswer();
   void Queue(std::string bytes, size_t streamed = 0);
   [[nodiscard]] bool WantsInput() const;
-  [[nodiscard]] std::string ConnectionFields();
-  [[nodiscard]] std::string_view Rest() const { return std::string_view(input_).substr(input_used_); }
+  [[nodiscard]] std::string_view ConnectionFields();
+  [[nodiscard]] std::string_view Rest() const { return reading_ == nullptr ? std::string_view() : reading_->Rest(); }
 
   LoopServices& services_;
   ClientSocket socket_;
@@ -146,17 +171,8 @@ class Connection {
   bool broken_off_ = false;  // the client must not take the end for an orderly one
   uint64_t progress_ = 0;
 
-  // The request that is being read.
-  std::string input_;
-  size_t input_used_ = 0;
-  bool head_done_ = false;
-  IpAddress client_;        // of this request: the peer, or who stands behind it
-  int64_t limited_ms_ = 0;  // not 0: it came that much too soon after others of its client
-  http::HeadParser parser_;
-  http::RequestHead head_;
-  http::BodyReader body_reader_;
-  std::string body_;
-  BudgetShare memory_;
+  std::unique_ptr<Reading> reading_;  // null: nothing has come of a request yet
+  BudgetShare memory_;                // of the request that is being read
 
   // The request that is being answered.
   std::shared_ptr<ChannelState> channel_;

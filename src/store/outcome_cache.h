@@ -3,11 +3,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
+#include <string_view>
 #include <utility>
 
-#include "core/record.h"
+#include "store/store_types.h"
 
 namespace rocksdb {
 class Cache;
@@ -26,8 +25,8 @@ class OutcomeCache {
  public:
   explicit OutcomeCache(std::shared_ptr<rocksdb::Cache> memory) : memory_(std::move(memory)) {}
 
-  // A copy; nothing if it is not there.
-  [[nodiscard]] std::optional<Record> Find(const ScopedKey& key) const;
+  // Null if it is not there. What is found stays as it is, also once it is forgotten.
+  [[nodiscard]] std::shared_ptr<const KnownOutcome> Find(const ScopedKey& key) const;
   // REQUIRES: the lock of the key's shard. Where there is no memory for it nothing happens.
   void Put(const Record& record);
   // REQUIRES: the lock of the key's shard.
@@ -36,7 +35,7 @@ class OutcomeCache {
   void Clear() { generation_.fetch_add(1); }
 
  private:
-  [[nodiscard]] std::string PlaceOf(const ScopedKey& key) const;
+  [[nodiscard]] std::string_view PlaceOf(const ScopedKey& key) const;
 
   const std::shared_ptr<rocksdb::Cache> memory_;
   std::atomic<uint64_t> generation_{0};  // part of every place, so that those of earlier ones are not found

@@ -128,8 +128,8 @@ Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordPart
   OutcomeCache& outcomes = database_->outcomes();
   std::unique_lock<std::mutex> lock;
   if (parts == RecordParts::kReplay) {
-    std::optional<Record> known = outcomes.Find(key);
-    if (known && IsLive(*known, NowMs())) return known;
+    const std::shared_ptr<const KnownOutcome> known = outcomes.Find(key);
+    if (known && IsLive(known->record, NowMs())) return std::optional<Record>(known->record);
     // What is read under it may be kept. Nobody waits for it: it may be held across a write.
     lock = std::unique_lock(ShardOf(key), std::try_to_lock);
   }
@@ -140,6 +140,12 @@ Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordPart
   if (lock.owns_lock() && stored.record.state == RecordState::kCompleted && !stored.response_body.apart)
     outcomes.Put(stored.record);
   return std::optional<Record>(std::move(stored.record));
+}
+
+std::shared_ptr<const KnownOutcome> RocksDbStore::Recall(const ScopedKey& key) {
+  const Access access(*this, Access::kReading);
+  if (!access.status().ok()) return nullptr;
+  return database_->outcomes().Find(key);
 }
 
 Status RocksDbStore::CheckSpace() {

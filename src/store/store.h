@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,6 +33,10 @@ class Store {
 
   // The live record of a key; nothing if it was never claimed, was released, or has expired, whatever is still on disk.
   virtual Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) = 0;
+
+  // The outcome of a key if it happens to be in memory; never reads from the disk. It may have expired, which Decide()
+  // sees. Null says nothing about the key.
+  virtual std::shared_ptr<const KnownOutcome> Recall(const ScopedKey& key) = 0;
 
   // Decides (core/decide.h) on the key's record and, if the decision is Execute, claims the key: atomically with
   // respect to every other call for the same key. The claim, with the request, is durable on return.

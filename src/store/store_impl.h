@@ -42,6 +42,7 @@ class RocksDbStore final : public Store {
 
   [[nodiscard]] int64_t NowMs() const override { return time_.NowMs(); }
   Result<std::optional<Record>> Get(const ScopedKey& key, RecordParts parts) override;
+  std::shared_ptr<const KnownOutcome> Recall(const ScopedKey& key) override;
   Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts) override;
   Status Complete(const ScopedKey& key, const Token& token, StoredResponse response) override;
   void CallTogether(std::vector<StoreCall>* calls) override;

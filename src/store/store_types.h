@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -97,6 +99,29 @@ struct ReplayCount {
   uint64_t count = 0;
   int64_t first_at_ms = 0;  // stored time
   int64_t last_at_ms = 0;
+};
+
+// Replays of one outcome that are not written down yet, counted where they are made. Thread-safe.
+class ReplayTally {
+ public:
+  // True for the first one after Take: whoever made it has to see to it that they are taken.
+  bool Add(int64_t now_ms) {
+    last_at_ms_.store(now_ms, std::memory_order_relaxed);
+    return count_.fetch_add(1) == 0;
+  }
+  uint64_t Take() { return count_.exchange(0); }
+  [[nodiscard]] uint64_t count() const { return count_.load(); }
+  [[nodiscard]] int64_t last_at_ms() const { return last_at_ms_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> count_{0};
+  std::atomic<int64_t> last_at_ms_{0};  // stored time
+};
+
+// An outcome as it is kept in memory for its next replay.
+struct KnownOutcome {
+  Record record;  // completed, with a response; RecordParts::kReplay
+  std::shared_ptr<ReplayTally> tally = std::make_shared<ReplayTally>();  // may outlive the outcome
 };
 
 struct ListFilter {

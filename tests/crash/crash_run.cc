@@ -9,6 +9,8 @@
 #include <set>
 #include <utility>
 
+#include "tests/crash/hits.h"
+
 namespace oncegate {
 namespace {
 
@@ -23,11 +25,6 @@ constexpr size_t kCheckedKeysMax = 600;
 // Small, so that there are many pages; the other listing is read in large ones.
 constexpr int kSmallPage = 7;
 constexpr int kLargePage = 1000;
-
-constexpr int kHitsMin = 2;
-constexpr int kKillsPerHit = 10;
-// A kill may miss its aim by a moment: a run goes on, up to so many times as long, until every step was hit.
-constexpr int kLivesMaxFactor = 4;
 
 // How long after what it waits for a kill comes, at most.
 constexpr int kAfterClaimUsMax = 3'000;
@@ -298,8 +295,9 @@ void CrashRun::Report() const {
 
   if (testing::Test::HasFailure()) return;  // the run was broken off
   for (const AimedStep& aimed : kAimedSteps)
-    EXPECT_GE(kills_hit_[static_cast<size_t>(aimed.step)], HitsMin()) << kStepNames[static_cast<size_t>(aimed.step)];
-  EXPECT_GE(idle_kills_, HitsMin());
+    EXPECT_GE(kills_hit_[static_cast<size_t>(aimed.step)], HitsMin(options_.kills))
+        << kStepNames[static_cast<size_t>(aimed.step)];
+  EXPECT_GE(idle_kills_, HitsMin(options_.kills));
   if (options_.release_unknown) {
     EXPECT_GT(totals.repeated, 0) << "no unknown attempt was followed by another";
   } else {
@@ -330,15 +328,10 @@ std::vector<std::string> CrashRun::Sample(std::vector<std::string> keys, size_t 
 // The aim of a step that was not hit often enough, as far as the starts so far have shown.
 std::optional<Aim> CrashRun::MissedAim() const {
   for (const AimedStep& aimed : kAimedSteps) {
-    if (kills_hit_[static_cast<size_t>(aimed.step)] < HitsMin()) return aimed.aim;
+    if (kills_hit_[static_cast<size_t>(aimed.step)] < HitsMin(options_.kills)) return aimed.aim;
   }
-  if (idle_kills_ < HitsMin()) return Aim::kIdle;
+  if (idle_kills_ < HitsMin(options_.kills)) return Aim::kIdle;
   return std::nullopt;
-}
-
-// Every step, a few times over.
-int CrashRun::HitsMin() const {
-  return std::max(kHitsMin, options_.kills / kKillsPerHit);
 }
 
 Aim CrashRun::NextAim() {

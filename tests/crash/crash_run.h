@@ -66,7 +66,6 @@ class CrashRun {
   std::vector<std::string> Sample(std::vector<std::string> keys, size_t count);
   Aim NextAim();
   [[nodiscard]] std::optional<Aim> MissedAim() const;
-  [[nodiscard]] int HitsMin() const;
 
   const Options options_;
   std::mt19937_64 random_;  // decides what is to happen; this thread's only

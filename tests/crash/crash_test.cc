@@ -13,6 +13,7 @@
 #include <random>
 
 #include "tests/crash/crash_run.h"
+#include "tests/crash/sidecar_crash.h"
 
 namespace oncegate {
 namespace {
@@ -47,6 +48,10 @@ TEST(Crash, ReleasedUnknownsAreExecutedAgainWithAHigherAttempt) {
   CrashRun(
       {.kills = std::max(kKillsMin, Kills() * 2 / 5), .seed = Seed(), .durability = "sync", .release_unknown = true})
       .Run();
+}
+
+TEST(Crash, ClaimsOfApplicationsOutliveTheProcessThatGaveThem) {
+  SidecarCrash({.kills = Kills() * 2, .seed = Seed()}).Run();  // each takes a twentieth of a second
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -202,11 +203,17 @@ class GatewayTest : public testing::Test {
     http::RequestHead head;
     http::HeadParser parser;
     EXPECT_EQ(parser.ParseRequest(text, &head), http::ParseState::kDone) << text;
-    InboundRequest request{std::move(head), std::move(body),   "192.0.2.7",
-                           false,           clock_.SteadyMs(), BudgetShare(memory_)};
     auto state = std::make_shared<RecordingChannel::State>();
     std::future<Seen> answer = state->done.get_future();
-    gateway_->Handle(std::move(request), std::make_unique<RecordingChannel>(state));
+    std::optional<Gateway::Sighting> seen;
+    if (const auto outcome = gateway_->TryReplay({head, body, "192.0.2.7"}, &seen)) {
+      const StoredResponse& response = *outcome->record.response;
+      state->done.set_value({response.status, response.head + std::string(ReplayFields()), response.body, true});
+      return {std::move(state), std::move(answer)};
+    }
+    InboundRequest request{std::move(head), std::move(body),   "192.0.2.7",
+                           false,           clock_.SteadyMs(), BudgetShare(memory_)};
+    gateway_->Handle(std::move(request), std::make_unique<RecordingChannel>(state), std::move(seen));
     return {std::move(state), std::move(answer)};
   }
   Call Post(const std::string& key, const std::string& fields = {}, std::string body = "{}") {

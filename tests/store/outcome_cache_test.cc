@@ -35,18 +35,18 @@ TEST(OutcomeCache, FindsWhatWasPutInUntilItIsForgotten) {
   EXPECT_FALSE(cache.Find(a.key));
   cache.Put(a);
   cache.Put(b);
-  EXPECT_EQ(cache.Find(a.key), a);
-  EXPECT_EQ(cache.Find(b.key), b);
+  EXPECT_EQ(cache.Find(a.key)->record, a);
+  EXPECT_EQ(cache.Find(b.key)->record, b);
   EXPECT_FALSE(cache.Find(ScopedKey("other", "a")));
   cache.Put(OutcomeOf("a", "again"));
-  EXPECT_EQ(cache.Find(a.key)->response->body, "again");
+  EXPECT_EQ(cache.Find(a.key)->record.response->body, "again");
   cache.Forget(a.key);
   EXPECT_FALSE(cache.Find(a.key));
-  EXPECT_EQ(cache.Find(b.key), b);
+  EXPECT_EQ(cache.Find(b.key)->record, b);
   cache.Clear();
   EXPECT_FALSE(cache.Find(b.key));
   cache.Put(b);
-  EXPECT_EQ(cache.Find(b.key), b);
+  EXPECT_EQ(cache.Find(b.key)->record, b);
 }
 
 TEST(OutcomeCache, TakesNoMoreMemoryThanThereIs) {

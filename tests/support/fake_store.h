@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -22,6 +23,9 @@ class FakeStore final : public Store {
 
   std::atomic<bool> damaged{false};  // what is read is not what was written
   std::atomic<bool> busy{false};     // cannot read for a moment
+  std::atomic<bool> recalls{true};   // outcomes are in memory
+  std::atomic<int> recalled{0};
+  std::vector<ReplayCount> added_replays;  // read when nobody adds any more
   std::atomic<bool> fail_gets{false};
   std::atomic<bool> fail_claims{false};
   std::atomic<bool> fail_endings{false};
@@ -44,6 +48,15 @@ class FakeStore final : public Store {
       record->labels.clear();
     }
     return record;
+  }
+
+  std::shared_ptr<const KnownOutcome> Recall(const ScopedKey& key) override {
+    if (!recalls || damaged || busy || fail_gets) return nullptr;
+    const std::lock_guard lock(mutex_);
+    const auto found = records_.find(key.bytes());
+    if (found == records_.end() || found->second.state != RecordState::kCompleted) return nullptr;
+    ++recalled;
+    return std::make_shared<KnownOutcome>(KnownOutcome{.record = found->second});
   }
 
   Result<ClaimResult> Claim(const ClaimRequest& claim, const RequestFacts& facts) override {
@@ -197,6 +210,7 @@ class FakeStore final : public Store {
   Status AddReplays(const std::vector<ReplayCount>& counts) override {
     if (fail_endings) return Unavailable("writes fail");
     const std::lock_guard lock(mutex_);
+    added_replays.insert(added_replays.end(), counts.begin(), counts.end());
     for (const ReplayCount& count : counts) {
       const auto found = records_.find(count.key.bytes());
       if (found != records_.end()) found->second.replays += count.count;
