@@ -15,13 +15,14 @@
 #include "cli/record_filters.h"
 #include "cli/tables.h"
 #include "cli/terminal.h"
+#include "control/api.h"
 #include "control/target.h"
 
 namespace oncegate::cli {
 namespace {
 
-// What goes to the server at once; its requests have at most 1 MiB.
-constexpr size_t kImportBytesMax = 1 << 20;
+// What goes to the server at once: so many lines and bytes, or one line that is longer.
+constexpr size_t kImportBytesUsual = 1 << 20;
 constexpr size_t kImportLinesMax = 1000;
 
 // Prints the records of a page, a line each; where the next one begins.
@@ -53,7 +54,7 @@ struct Lines {
   uint64_t first = 1;
 
   [[nodiscard]] bool HasRoomFor(const std::string& line) const {
-    return count == 0 || (count < kImportLinesMax && text.size() + line.size() + 1 <= kImportBytesMax);
+    return count == 0 || (count < kImportLinesMax && text.size() + line.size() + 1 <= kImportBytesUsual);
   }
 };
 
@@ -100,9 +101,9 @@ Status SendAll(ControlClient& client, const std::string& scope, std::istream& in
     if (!lines.HasRoomFor(line)) {
       if (Status status = Send(client, scope, &lines, progress, tally); !status.ok()) return status;
     }
-    if (line.size() >= kImportBytesMax) {
+    if (line.size() >= control::kImportBytesMax) {
       if (Status status = Send(client, scope, &lines, progress, tally); !status.ok()) return status;
-      progress.Say("line " + std::to_string(lines.first) + ": is longer than 1 MiB");
+      progress.Say("line " + std::to_string(lines.first) + ": is longer than 32 MiB");
       ++lines.first;
       ++tally->rejected;
       continue;

@@ -112,7 +112,7 @@ const ControlApi::Operation ControlApi::kOperations[] = {
     {"POST", "/v1/cleanup", &ControlApi::Cleanup, {}},
     {"POST", "/v1/backups", &ControlApi::Backup, {}},
     {"POST", "/v1/verify", &ControlApi::Verify, {}},
-    {"POST", "/v1/import", &ControlApi::Import, {"scope"}},
+    {"POST", kImportPath, &ControlApi::Import, {"scope"}},
 };
 
 ControlApi::ControlApi(const ApiParts& parts)

@@ -66,6 +66,11 @@ struct ApiAnswer {
 // An error as an answer: problem+json, with Retry-After and WWW-Authenticate where they belong.
 ApiAnswer ProblemAnswer(const http::Error& error);
 
+// What an import may have as its body: any record with its bodies, as export prints it, if they are not larger than the
+// limits that are usual.
+inline constexpr std::string_view kImportPath = "/v1/import";
+inline constexpr size_t kImportBytesMax = 32 << 20;
+
 // The operations of the control listener (docs/api.md), from a request to an answer; no connection and no access rule
 // is known here, so that the command line can ask a data directory in the same way. Thread-safe.
 class ControlApi {

@@ -41,6 +41,7 @@ struct Listener::Connection {
   http::HeadParser parser;
   std::optional<WholeRequest> request;  // once its head is read
   http::BodyReader body;
+  size_t body_bytes_max = 0;
 
   std::optional<WholeRequest> asked;  // what is being answered
   bool asks_again = false;            // its answer did not come later and has to be waited for

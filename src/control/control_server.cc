@@ -177,6 +177,13 @@ class ControlServer::Impl final : public Responder {
 
   std::string Refuse(const http::Error& error) override { return BytesOf(ProblemAnswer(error), /*keep_alive=*/false); }
 
+  // A record may have bodies that are larger than the limit of a request, and what was exported has to come in again.
+  [[nodiscard]] size_t BodyBytesMax(const http::RequestHead& head) const override {
+    if (head.path() != kImportPath || head.method != "POST") return kBodyBytesMax;
+    const AccessRules::Verdict verdict = rules_.Check(head);
+    return verdict.refusal || verdict.read_only ? kBodyBytesMax : kImportBytesMax;
+  }
+
   // Without a length: the end of the connection is the end of the answer.
   static std::string StreamHead() {
     std::string bytes;

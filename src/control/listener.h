@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/byte_budget.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -27,6 +28,7 @@ struct WholeRequest {
   http::RequestHead head;
   std::string body;
   std::string client_ip;
+  std::optional<BudgetShare> memory;  // what its body takes of kLargeBodiesBytesMax; nothing: it is not large
   // Whether nobody will read the answer: the client is gone, or has closed its sending side. While it is answered only.
   std::function<bool()> client_gone;
 };
@@ -50,21 +52,26 @@ class Responder {
   virtual Answered Answer(const WholeRequest& request, bool keep_alive, size_t worker, bool may_come_later) = 0;
   // The answer to what is not a request that can be served; the connection is closed after it.
   virtual std::string Refuse(const http::Error& error) = 0;
+  // How much body this request may have. What is above kBodyBytesMax goes by whom the head shows to ask.
+  [[nodiscard]] virtual size_t BodyBytesMax(const http::RequestHead& head) const = 0;
 };
+
+inline constexpr size_t kBodyBytesMax = 1 << 20;  // of a request's body that is not large
+// All large bodies together, while they are read and answered; beyond it 503.
+inline constexpr int64_t kLargeBodiesBytesMax = 64 << 20;
 
 // As many as the processors keep busy; more only take each other's place.
 size_t DefaultSeats();
 
 struct ListenerOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 0;              // 0: any free one
-  size_t workers = 8;             // those that wait for something included
-  size_t seats = DefaultSeats();  // of them, those that wait for bytes and serve what needs no wait (seats.h)
-  size_t connections_max = 1024;  // beyond it the one that has been idle for longest gives way
-  size_t body_bytes_max = 1 << 20;
-  int64_t idle_timeout_ms = 60'000;               // between two requests; an idle connection holds no thread
-  int64_t request_timeout_ms = 10'000;            // from a request's first byte to its last, and for a handshake
-  int64_t send_timeout_ms = 10'000;               // for a whole answer, or for what a stream gave last
+  uint16_t port = 0;                    // 0: any free one
+  size_t workers = 8;                   // those that wait for something included
+  size_t seats = DefaultSeats();        // of them, those that wait for bytes and serve what needs no wait (seats.h)
+  size_t connections_max = 1024;        // beyond it the one that has been idle for longest gives way
+  int64_t idle_timeout_ms = 60'000;     // between two requests; an idle connection holds no thread
+  int64_t request_timeout_ms = 10'000;  // from a request's first byte to its last, and for a handshake
+  int64_t send_timeout_ms = 10'000;     // for a whole answer, or for what a stream gave last
   std::shared_ptr<const tls::ServerContext> tls;  // null: plain HTTP
 };
 
@@ -135,6 +142,7 @@ class Listener {
   // Whether a whole request is in `connection`; otherwise `*next` says how it goes on.
   bool TakeRequest(Connection& connection, Next* next);
   bool TakeHead(Connection& connection, Next* next);
+  bool TakeMemory(Connection& connection);
   // Whether the client is still there.
   bool ReadAvailable(Connection& connection);
   bool Send(Connection& connection, std::string_view bytes);
@@ -156,6 +164,7 @@ class Listener {
   std::unordered_map<int, ConnectionPtr> streams_;  // likewise; by file descriptor
   std::atomic<uint64_t> stream_generation_{0};
   Responder* responder_ = nullptr;
+  ByteBudget large_bodies_{kLargeBodiesBytesMax};
 
   Seats seats_;
 

@@ -36,6 +36,11 @@ http::Error MakeError(ErrorCode code, std::string detail) {
   return {.code = code, .detail = std::move(detail), .retry_after_s = {}, .status = {}};
 }
 
+http::Error TooLarge(size_t bytes_max) {
+  return MakeError(ErrorCode::kBodyTooLarge,
+                   "The body of this request may have at most " + std::to_string(bytes_max >> 20) + " MiB.");
+}
+
 // Requests of these methods have no body with a meaning, and bodies that nobody reads have become the next request in
 // too many servers.
 bool MayHaveBody(std::string_view method) {
@@ -182,12 +187,24 @@ bool Listener::TakeRequest(Connection& connection, Next* next) {
   connection.input.erase(0, used);
   if (state == ParseState::kError) {
     *next = Refuse(connection, connection.body.error());
-  } else if (body.size() > options_.body_bytes_max) {
-    *next = Refuse(connection, MakeError(ErrorCode::kBodyTooLarge, "A request body has at most 1 MiB here."));
+  } else if (body.size() > connection.body_bytes_max) {
+    *next = Refuse(connection, TooLarge(connection.body_bytes_max));
+  } else if (!TakeMemory(connection)) {
+    http::Error error = MakeError(ErrorCode::kOverloaded, "Too many large requests are in flight.");
+    error.retry_after_s = 1;
+    *next = Refuse(connection, error);
   } else {
     return state == ParseState::kDone;
   }
   return false;
+}
+
+// Only what has arrived counts, and of that only what is beyond what every request may have.
+bool Listener::TakeMemory(Connection& connection) {
+  WholeRequest& request = *connection.request;
+  if (request.body.size() <= kBodyBytesMax) return true;
+  if (!request.memory) request.memory.emplace(large_bodies_);
+  return request.memory->GrowTo(static_cast<int64_t>(request.body.size()));
 }
 
 bool Listener::TakeHead(Connection& connection, Next* next) {
@@ -205,8 +222,9 @@ bool Listener::TakeHead(Connection& connection, Next* next) {
     *next = Refuse(connection, MakeError(ErrorCode::kBadRequest, "A " + head.method + " has no body here."));
     return false;
   }
-  if (head.content_length > options_.body_bytes_max) {
-    *next = Refuse(connection, MakeError(ErrorCode::kBodyTooLarge, "A request body has at most 1 MiB here."));
+  connection.body_bytes_max = has_body ? responder_->BodyBytesMax(head) : 0;
+  if (head.content_length > connection.body_bytes_max) {
+    *next = Refuse(connection, TooLarge(connection.body_bytes_max));
     return false;
   }
   if (head.expect_continue && has_body && connection.input.empty() &&
@@ -255,6 +273,7 @@ bool Listener::Send(Connection& connection, std::string_view bytes) {
 }
 
 Listener::Next Listener::Refuse(Connection& connection, const http::Error& error) {
+  connection.request.reset();  // others need its memory more
   return Send(connection, responder_->Refuse(error)) ? Linger(connection) : Next::kClose;
 }
 

@@ -224,6 +224,72 @@ TEST_F(ControlServerTest, ChunksWithoutEndAreRefusedAtTheLimit) {
   EXPECT_EQ(Verdict(client.Receive()), "413 body-too-large");
 }
 
+// A line that export prints comes in again, however large its bodies are within the usual limits.
+TEST_F(ControlServerTest, ImportsMayBeLargerThanOtherRequests) {
+  Listen();
+  const std::string line =
+      R"({"key":"large","status":200,"expires":"2099-01-01T00:00:00Z","body":")" + std::string(3 << 20, 'x') + "\"}\n";
+  const RawAnswer answer = Ask("POST /v1/import", "", line);
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_NE(answer.body.find(R"("imported":1)"), std::string::npos) << answer.body;
+  const auto record = store_.Get(ScopedKey("default", "large"), RecordParts::kAll);
+  ASSERT_TRUE(record.ok() && record->has_value());
+  EXPECT_EQ((*record)->response->body.size(), size_t{3} << 20);
+  for (const char* other : {"POST /v1/claims", "PUT /v1/import", "POST /v1/import/"}) {
+    RawClient client(port_);
+    client.Send(std::string(other) + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n");
+    EXPECT_EQ(Verdict(client.Receive()), "413 body-too-large") << other;
+  }
+  RawClient client(port_);
+  client.Send("POST /v1/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: 33554433\r\n\r\n");
+  EXPECT_EQ(Verdict(client.Receive()), "413 body-too-large");
+}
+
+TEST_F(ControlServerTest, StrangersMaySendNothingLarge) {
+  Listen("ops:s3cret\neve:read-only:eye");
+  for (const char* token : {"", "Authorization: Bearer wrong\r\n", "Authorization: Bearer eye\r\n"}) {
+    RawClient client(port_);
+    client.Send(std::string("POST /v1/import HTTP/1.1\r\nHost: localhost\r\n") + token +
+                "Content-Length: 1048577\r\n\r\n");
+    EXPECT_EQ(Verdict(client.Receive()), "413 body-too-large") << token;
+  }
+  RawClient client(port_);
+  client.Send(
+      "POST /v1/import HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n"
+      "Content-Length: 1048577\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.Receive().status, 100);
+}
+
+TEST_F(ControlServerTest, LargeRequestsShareABoundedMemory) {
+  Listen({}, 4);
+  constexpr size_t kBytes = 24 << 20;  // two fit
+  const std::string head =
+      "POST /v1/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(kBytes) + "\r\n\r\n";
+  const std::string most(kBytes - 1, '\n');
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back(port_);
+    (void)clients.back().Send(head + most);
+  }
+  // None of them is whole, so that only a refusal is an answer.
+  std::vector<pollfd> answered;
+  for (const RawClient& client : clients) answered.push_back({client.fd(), POLLIN, 0});
+  ASSERT_GE(poll(answered.data(), answered.size(), RawClient::kWaitMsMax), 1);
+  const auto refused = std::find_if(answered.begin(), answered.end(), [](const pollfd& fd) { return fd.revents != 0; });
+  const auto at = static_cast<size_t>(refused - answered.begin());
+  const RawAnswer refusal = clients[at].Receive();
+  EXPECT_EQ(Verdict(refusal), "503 overloaded");
+  EXPECT_EQ(refusal.Field("Retry-After"), "1");
+  for (size_t i = 0; i < clients.size(); ++i) {
+    if (i == at) continue;
+    clients[i].Send("\n");
+    EXPECT_EQ(clients[i].Receive().status, 200);
+  }
+  RawClient later(port_);  // what they took is given back
+  ASSERT_TRUE(later.Send(head + most + "\n"));
+  EXPECT_EQ(later.Receive().status, 200);
+}
+
 TEST_F(ControlServerTest, AskingFirstGetsAContinue) {
   Listen();
   RawClient client(port_);

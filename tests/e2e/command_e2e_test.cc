@@ -259,5 +259,28 @@ TEST_F(CommandE2e, RecordsGoOutAsLinesAndComeInAgain) {
   EXPECT_EQ(Run({"import", file}).out, "imported 0, known already 30, expired 0, rejected 1\n");
 }
 
+// A line then has more than the other requests of the control listener may have.
+TEST_F(CommandE2e, RecordsWithLargeBodiesComeInAgain) {
+  Serve();
+  std::string body(6 << 20, '\0');  // as JSON it is three times as long, or base64
+  for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(i * 7);
+  Deliver("small", "", "{}");
+  Deliver("large", "", body);
+  Deliver("small_too", "", "{}");
+  const CommandResult exported = Run({"export"});
+  EXPECT_GT(exported.out.size(), body.size());
+  const std::string file = dir_ / "records.ndjson";
+  std::ofstream(file) << exported.out;
+  server_ =
+      std::make_unique<ServeProcess>(std::vector<std::string>{"--upstream", app_.url(), "--data-dir", dir_ / "other"});
+  ASSERT_TRUE(server_->listening()) << server_->Err();
+  const CommandResult imported = Run({"import", file});
+  EXPECT_EQ(imported.exit_code, 0) << imported.err;
+  EXPECT_EQ(imported.out, "imported 3, known already 0, expired 0, rejected 0\n");
+  EXPECT_EQ(Run({"export"}).out.size(), exported.out.size());
+  Deliver("large", "", body);
+  EXPECT_EQ(app_.Executions("large"), 1);
+}
+
 }  // namespace
 }  // namespace oncegate

@@ -246,7 +246,7 @@ class OpenApiTest(unittest.TestCase):
         report = ask("POST /v1/import", "/v1/import?scope=moved", lines)[1]
         self.assertEqual((report["imported"], report["existing"], report["expired"], report["rejected"][0]["line"]),
                          (1, 1, 1, 4))
-        self.assertEqual(ask("POST /v1/import", "/v1/import", b"x" * ((1 << 20) + 1))[0], 413)
+        self.assertEqual(ask("POST /v1/claims", "/v1/claims", b"x" * ((1 << 20) + 1))[0], 413)
         self.assertEqual(ask("GET /v1/stats", "/v1/stats?" + "a" * 20_000)[0], 431)
 
         for operation in self.operations.values():
