@@ -124,6 +124,21 @@ TEST_P(BackupOfBusyStoreTest, IsConsistent) {
 INSTANTIATE_TEST_SUITE_P(With, BackupOfBusyStoreTest, ::testing::Values(Durability::kAsync, Durability::kSync),
                          [](const auto& with) { return with.param == Durability::kSync ? "Syncs" : "NoSyncs"; });
 
+// A copy of a log that grows meanwhile ends with a whole write, and is no longer than that.
+TEST_F(BackupTest, LeavesTheRoomBehindLogsOut) {
+  options_.durability = Durability::kSync;
+  platform_.log_room_bytes = 1 << 20;
+  Reopen();
+  ClaimAndComplete(ClaimOf("a"), Answer("one"));
+  MustBackUp();
+  uintmax_t largest = 0;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(backups_)) {
+    if (file.path().extension() == ".log") largest = std::max(largest, file.file_size());
+  }
+  EXPECT_GT(largest, 0U);
+  EXPECT_LT(largest, 10'000U);
+}
+
 TEST_F(BackupTest, CopiesOnlyWhatIsNewAndKeepsAsManyAsAreWanted) {
   std::mt19937_64 random(1);
   for (int i = 0; i < 300; ++i) {
