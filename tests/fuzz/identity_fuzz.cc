@@ -7,6 +7,7 @@
 #include "base/byte_budget.h"
 #include "core/fingerprint.h"
 #include "core/key.h"
+#include "gateway/exchange.h"
 #include "gateway/identify.h"
 #include "tests/fuzz/fuzzing.h"
 
