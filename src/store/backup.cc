@@ -55,7 +55,7 @@ Result<int64_t> MarkRestored(const std::string& directory, const Clock& clock, L
   rocksdb::WriteBatch batch;
   (void)batch.Put(AsSlice(kRestoredKey),
                   EncodeRestoredMark({.taken_at_ms = *taken_at_ms, .restored_at_ms = clock.WallMs()}));
-  if (Status status = (*database)->Write(&batch, clock); !status.ok()) return status;
+  if (Status status = (*database)->Write(&batch); !status.ok()) return status;
   return *taken_at_ms;
 }
 

@@ -28,7 +28,7 @@ Status RocksDbStore::Commit(const Transition& transition) {
   rocksdb::WriteBatch batch;
   AppendTransition(transition, *database_, &batch);
   const WriteGate::Pass pass(gate_);
-  Status status = database_->Write(&batch, clock_);
+  Status status = database_->Write(&batch);
   if (status.ok()) CountTransition(transition, &counts_);
   if (status.ok()) NoteLease(transition);
   return status;
@@ -283,7 +283,7 @@ Status RocksDbStore::EraseUnreadable(const ScopedKey& key) {
   (void)batch.Delete(database_->Handle(Family::kRecords), key.bytes());
   (void)batch.Delete(database_->Handle(Family::kOpen), key.bytes());
   const WriteGate::Pass pass(gate_);
-  Status status = database_->Write(&batch, clock_);
+  Status status = database_->Write(&batch);
   if (status.ok() && counted && summary.expires_at_ms == kNever)
     counts_.Add({.state = summary.state, .type_id = summary.type_id, .expires_at_ms = kNever}, -1);
   return status;

@@ -23,7 +23,7 @@ Status RocksDbStore::SaveTime() {
   PutTime(&time, NowMs());
   rocksdb::WriteBatch batch;
   (void)batch.Put(AsSlice(kStoredTimeKey), time);
-  return database_->Write(&batch, clock_);
+  return database_->Write(&batch);
 }
 
 Result<CleanupReport> RocksDbStore::Cleanup() {
@@ -102,7 +102,7 @@ Result<uint64_t> RocksDbStore::TakeOutExpired(int64_t cutoff_ms) {
   (void)batch.Put(AsSlice(kRemovedUntilKey), time);
   // With it, so that time cannot start again before the mark.
   (void)batch.Put(AsSlice(kStoredTimeKey), time);
-  if (Status status = database_->Write(&batch, clock_); !status.ok()) return status;
+  if (Status status = database_->Write(&batch); !status.ok()) return status;
   return counts_.RemoveUntil(cutoff_ms, *in_last_second);
 }
 
@@ -121,7 +121,10 @@ Status RocksDbStore::FlushFamilies() {
   // All of them: a log is only deleted once no family needs it.
   for (size_t i = 0; i < kFamilyCount; ++i) handles.push_back(database_->Handle(static_cast<Family>(i)));
   removed_since_flush_ = 0;
-  return FromRocks(database_->db().Flush(rocksdb::FlushOptions(), handles), "flushing memtables");
+  rocksdb::FlushOptions flush;
+  // Waiting for compactions could be for ever: they may need the room that this cleanup makes.
+  flush.allow_write_stall = true;
+  return FromRocks(database_->db().Flush(flush, handles), "flushing memtables");
 }
 
 void RocksDbStore::LogCleanup(CleanupKind kind, const Result<CleanupReport>& report) {

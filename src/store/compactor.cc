@@ -42,10 +42,16 @@ bool IsTaken(const rocksdb::Status& status) {
 }  // namespace
 
 Status Compactor::Run(int64_t cutoff_ms, double share_min) {
+  // What finds no room is left for the next run. Most of what has expired needs none, and makes some.
+  Status no_room;
   for (const Family family : kExpiringFamilies) {
-    if (Status status = RunFamily(family, cutoff_ms, share_min); !status.ok()) return status;
+    Status status = RunFamily(family, cutoff_ms, share_min);
+    if (status.code() == StatusCode::kNoSpace)
+      no_room = std::move(status);
+    else if (!status.ok())
+      return status;
   }
-  return OkStatus();
+  return no_room;
 }
 
 uint64_t Compactor::LiveBytes() {
@@ -60,7 +66,8 @@ Status Compactor::RunFamily(Family family, int64_t cutoff_ms, double share_min) 
   if (family == Family::kExpiry) {
     if (Status status = DropHead(family, cutoff_ms); !status.ok()) return status;
   }
-  for (int pass = 0; pass < kPassesMax; ++pass) {
+  Status no_room;
+  for (int pass = 0; pass < kPassesMax && no_room.ok(); ++pass) {
     Result<std::vector<Candidate>> candidates = FindCandidates(family, cutoff_ms, share_min);
     if (!candidates.ok()) return candidates.status();
     if (candidates->empty()) break;
@@ -68,10 +75,15 @@ Status Compactor::RunFamily(Family family, int64_t cutoff_ms, double share_min) 
     WaitForOthers();
     for (const Candidate& candidate : *candidates) {
       if (stop_.load()) return OkStatus();
-      if (Status status = Compact(family, candidate); !status.ok()) return status;
+      Status status = Compact(family, candidate);
+      if (status.code() == StatusCode::kNoSpace)
+        no_room = std::move(status);
+      else if (!status.ok())
+        return status;
     }
   }
-  return family == Family::kBodies ? CollectBlobs(std::max(share_min, kGarbageShareMin)) : OkStatus();
+  if (!no_room.ok() || family != Family::kBodies) return no_room;
+  return CollectBlobs(std::max(share_min, kGarbageShareMin));
 }
 
 // RocksDB 7.8 tells how many compactions run, and has no way to wait for them.

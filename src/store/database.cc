@@ -322,9 +322,10 @@ Result<int64_t> Database::SavedTimeMs() {
 
 // As RocksDB's Write, but what stalls waits here rather than at the head of all writes: since 8.7 it waits there for a
 // recovery from an error, which itself waits for the writes before it, for ever (RocksDB pull request 11879).
-rocksdb::Status Database::WriteOrStall(const rocksdb::WriteOptions& wanted, rocksdb::WriteBatch* batch) {
+rocksdb::Status Database::WriteOrStall(rocksdb::WriteBatch* batch) {
   constexpr bool kStallsMayHang = ROCKSDB_MAJOR * 100 + ROCKSDB_MINOR >= 807;
-  rocksdb::WriteOptions options = wanted;
+  rocksdb::WriteOptions options;
+  options.sync = sync_;
   options.no_slowdown = kStallsMayHang;
   rocksdb::Status status = db_->Write(options, batch);
   for (int64_t waited_ms = 0; kStallsMayHang && status.IsIncomplete() && waited_ms < kStallMsMax;
@@ -335,21 +336,11 @@ rocksdb::Status Database::WriteOrStall(const rocksdb::WriteOptions& wanted, rock
   return status;
 }
 
-Status Database::Write(rocksdb::WriteBatch* batch, const Clock& clock) {
+Status Database::Write(rocksdb::WriteBatch* batch) {
   if (read_only_) return Unavailable("the store was opened for reading only");
   if (!reopen_status_.ok()) return reopen_status_;
-  rocksdb::WriteOptions options;
-  options.sync = sync_;
-  rocksdb::Status status = WriteOrStall(options, batch);
-  if (!status.ok()) {
-    write_failed_.store(true);
-    const std::lock_guard lock(resume_mu_);
-    const int64_t now_ms = clock.SteadyMs();
-    if (!resumed_at_ms_ || now_ms - *resumed_at_ms_ >= kResumeIntervalMs) {
-      resumed_at_ms_ = now_ms;
-      if (db_->Resume().ok()) status = WriteOrStall(options, batch);
-    }
-  }
+  const rocksdb::Status status = WriteOrStall(batch);
+  if (!status.ok()) write_failed_.store(true);
   write_failing_.store(!status.ok());
   return Note(FromRocks(status, "writing the store"));
 }
@@ -376,6 +367,7 @@ bool Database::DiskTakesWrites() {
 Status Database::Reopen() {
   Close();
   outcomes_.Clear();
+  error_kept_.store(false);
   reopen_status_ = OpenAll(directory_, /*for_reading=*/false);
   // That it opens does not say that its log can be written.
   if (reopen_status_.ok()) {

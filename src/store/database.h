@@ -94,11 +94,10 @@ class Database {
   Status damage();
 
   // Writes all of it or nothing, as durably as the store was opened to be. After a failure of the disk RocksDB refuses
-  // writes: it is then asked to resume, at most once in kResumeIntervalMs, and the write is tried once more.
-  static constexpr int64_t kResumeIntervalMs = 1000;
-  Status Write(rocksdb::WriteBatch* batch, const Clock& clock);
-  // The last write failed.
-  [[nodiscard]] bool write_failing() const { return write_failing_.load(); }
+  // writes until it is opened again.
+  Status Write(rocksdb::WriteBatch* batch);
+  // The last write failed, or RocksDB keeps an error of its background threads and will fail.
+  [[nodiscard]] bool failing() const { return write_failing_.load() || error_kept_.load(); }
 
   // Whether a file can be written and synced now, with room for what the logs hold.
   bool DiskTakesWrites();
@@ -123,9 +122,9 @@ class Database {
   Status CheckUnused();
   Status CheckFormat(const std::string& directory);
   Status CheckLogs();
-  rocksdb::Status WriteOrStall(const rocksdb::WriteOptions& wanted, rocksdb::WriteBatch* batch);
+  rocksdb::Status WriteOrStall(rocksdb::WriteBatch* batch);
   Status WriteMarks(const std::string& directory);
-  [[nodiscard]] rocksdb::DBOptions MakeDbOptions() const;
+  [[nodiscard]] rocksdb::DBOptions MakeDbOptions();
   [[nodiscard]] rocksdb::ColumnFamilyOptions MakeFamilyOptions(Family family) const;
 
   // Constant after Open.
@@ -144,6 +143,7 @@ class Database {
   const std::shared_ptr<rocksdb::Cache> cache_;
   const std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;
   OutcomeCache outcomes_;
+  std::atomic<bool> error_kept_{false};          // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::WalFilter> log_gap_;  // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
@@ -153,8 +153,6 @@ class Database {
   std::atomic<bool> write_failed_{false};  // some write since it was opened
   std::mutex damage_mu_;
   Status damage_;  // guarded by damage_mu_
-  std::mutex resume_mu_;
-  std::optional<int64_t> resumed_at_ms_;  // guarded by resume_mu_
 };
 
 // See Database::Scan. Owns its bounds. Not thread-safe.

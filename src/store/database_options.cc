@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "store/background_errors.h"
 #include "store/codec.h"
 #include "store/database.h"
 #include "store/expiry_properties.h"
@@ -18,6 +19,9 @@ namespace {
 // What flushes, compactions and cleanups may read and write together: several times what they need at the rate of first
 // deliveries that one disk's syncs allow, and little enough that a cleanup of everything leaves the disk to others.
 constexpr int64_t kBackgroundBytesPerSecondMax = 128LL << 20;
+
+// How many flushed files of a family may wait for a compaction before writes do.
+constexpr int kFlushedFilesMax = 1000;
 
 struct Expiry {
   ExpiryIn where;
@@ -49,7 +53,7 @@ bool IsLookedUpByKey(Family family) {
 
 }  // namespace
 
-rocksdb::DBOptions Database::MakeDbOptions() const {
+rocksdb::DBOptions Database::MakeDbOptions() {
   rocksdb::DBOptions options;
   options.env = env_.get();
   options.create_if_missing = true;
@@ -72,6 +76,8 @@ rocksdb::DBOptions Database::MakeDbOptions() const {
   // what comes after the gap, and goes; with it, a record could part from its index.
   options.wal_recovery_mode = async_logs_ ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                                           : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.listeners.push_back(NewErrorListener(&error_kept_));
+  options.max_bgerror_resume_count = 0;  // see there
   options.info_log = NewRocksLog(logger_);
   // An idle process stays idle.
   options.stats_dump_period_sec = 0;
@@ -89,6 +95,10 @@ rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
   options.level_compaction_dynamic_level_bytes = true;
   options.target_file_size_base = TableBytesMax(family);
   options.max_bytes_for_level_base = 64 << 20;
+  // Writes do not wait for compactions: those may wait for room on the disk, which the cleanup makes, which writes.
+  // What bounds the files that pile up meanwhile is the guard of free space.
+  options.level0_slowdown_writes_trigger = options.level0_stop_writes_trigger = kFlushedFilesMax;
+  options.soft_pending_compaction_bytes_limit = options.hard_pending_compaction_bytes_limit = 0;
   // Cleanups find expired files by themselves; these options are only looked at when something is written.
   options.ttl = 0;
   options.periodic_compaction_seconds = 0;

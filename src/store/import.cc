@@ -93,7 +93,7 @@ Result<ImportReport> RocksDbStore::Import(std::vector<Record> records) {
   }
   if (batch.changes.empty()) return batch.report;
   const WriteGate::Pass pass(gate_);
-  if (Status status = database_->Write(&batch.writes, clock_); !status.ok()) return status;
+  if (Status status = database_->Write(&batch.writes); !status.ok()) return status;
   for (const ImportBatch::Change& change : batch.changes) {
     CountTransition({.key = change.key,
                      .before = change.before ? &*change.before : nullptr,

@@ -55,13 +55,13 @@ Status RocksDbStore::RecoverClaims() {
     if (Status status = RecoverClaim(key, &batch); !status.ok()) return status;
     ++recovered;
     if (++in_batch < kRecoveredInOneWrite) continue;
-    if (Status status = database_->Write(&batch, clock_); !status.ok()) return status;
+    if (Status status = database_->Write(&batch); !status.ok()) return status;
     batch.Clear();
     in_batch = 0;
   }
   if (!range->status().ok()) return FromRocks(range->status(), "reading open claims");
   if (in_batch > 0) {
-    if (Status status = database_->Write(&batch, clock_); !status.ok()) return status;
+    if (Status status = database_->Write(&batch); !status.ok()) return status;
   }
   if (recovered > 0)
     logger_.Log(LogLevel::kWarn, LogEvent::kWarning, "claims of an earlier process are unknown now",

@@ -31,7 +31,7 @@ RocksDbStore::Access::Access(RocksDbStore& store, Kind kind)
 RocksDbStore::Access::~Access() {
   if (!entered_) return;
   store_.access_.Leave();
-  if (!store_.database_->write_failing() || store_.repair_wanted_.exchange(true)) return;
+  if (!store_.database_->failing() || store_.repair_wanted_.exchange(true)) return;
   const std::lock_guard lock(store_.repair_mu_);
   store_.repair_wake_.notify_one();
 }
@@ -47,7 +47,7 @@ void RocksDbStore::RepairWhenWanted() {
     lock.unlock();
     const int64_t now_ms = clock_.SteadyMs();
     if (!repaired_at_ms_ || now_ms - *repaired_at_ms_ >= repair_interval_ms_) {
-      const bool failed = database_->write_failing() && !Repair();
+      const bool failed = database_->failing() && !Repair();
       repair_interval_ms_ = failed ? std::min(2 * repair_interval_ms_, kReopenIntervalMsMax) : kReopenIntervalMs;
       repaired_at_ms_ = clock_.SteadyMs();
     }
@@ -56,8 +56,9 @@ void RocksDbStore::RepairWhenWanted() {
 }
 
 // RocksDB refuses writes for good after many errors of the disk, and after others although it says that it has resumed
-// (its issues 11643 and 12998); opened again it works. Before the old database is given up, which still answers reads,
-// the disk must have shown that it takes writes. False: everybody was kept out for nothing.
+// (its issues 11643 and 12998), or resumes but fails flushes (background_errors.h); opened again it works. Before the
+// old database is given up, which still answers reads, the disk must have shown that it takes writes. False: everybody
+// was kept out for nothing.
 bool RocksDbStore::Repair() {
   if (!access_.Enter(kEnterWait)) return true;
   const bool usable = database_->DiskTakesWrites();
@@ -104,7 +105,7 @@ Status RocksDbStore::WithdrawDoubted() {
     if (!found.ok() || !*found || (*found)->record.token != token) continue;
     rocksdb::WriteBatch batch;
     AppendTransition({.key = key, .before = &**found, .request_body = {}, .response_body = {}}, *database_, &batch);
-    if (Status status = database_->Write(&batch, clock_); !status.ok()) return status;
+    if (Status status = database_->Write(&batch); !status.ok()) return status;
   }
   doubted_.clear();
   return OkStatus();

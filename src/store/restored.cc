@@ -35,7 +35,7 @@ Status RocksDbStore::NoteRemembered(int64_t ttl_ms) {
   (void)batch.Put(AsSlice(kRememberedKey), value);
   const std::lock_guard lock(remembered_mu_);
   if (ttl_ms <= remembered_ms_.load()) return OkStatus();
-  Status status = database_->Write(&batch, clock_);
+  Status status = database_->Write(&batch);
   if (status.ok()) remembered_ms_.store(ttl_ms);
   return status;
 }
@@ -65,7 +65,7 @@ Status RocksDbStore::StartRestored() {
     mark.started_at_ms = NowMs();
     rocksdb::WriteBatch batch;
     (void)batch.Put(AsSlice(kRestoredKey), EncodeRestoredMark(mark));
-    if (Status status = database_->Write(&batch, clock_); !status.ok()) return status;
+    if (Status status = database_->Write(&batch); !status.ok()) return status;
   }
   // Whatever ttl this start is told, what was forgotten may have been claimed with a longer one.
   const int64_t window_ms = std::max(remembered_ms_.load(), options_.remembered_ms);
@@ -90,7 +90,7 @@ void RocksDbStore::EndRestored() {
   if (!restored_ || restored_mark_gone_ || NowMs() < restored_->until_ms) return;
   rocksdb::WriteBatch batch;
   (void)batch.Delete(AsSlice(kRestoredKey));
-  restored_mark_gone_ = database_->Write(&batch, clock_).ok();  // if not, the next attempt may work
+  restored_mark_gone_ = database_->Write(&batch).ok();  // if not, the next attempt may work
   if (restored_mark_gone_)
     logger_.Log(LogLevel::kInfo, LogEvent::kWarning,
                 "the restored store is one like any other now: what it may have forgotten has expired", {});

@@ -47,7 +47,7 @@ RocksDbStore::RocksDbStore(const Platform& platform, const RocksDbStoreOptions& 
       logger_(logger),
       database_(std::move(database)),
       time_(clock, saved_time_ms),
-      types_(*database_, clock) {}
+      types_(*database_) {}
 
 RocksDbStore::~RocksDbStore() {
   StopThreads();
@@ -173,7 +173,7 @@ Status RocksDbStore::CheckWritable() {
   if (Status status = database_->damage(); !status.ok()) return status;
   if (Status status = CheckSpace(); !status.ok()) return status;
   // Whether a store that failed works again shows only when something is written.
-  return database_->write_failing() ? SaveTime() : OkStatus();
+  return database_->failing() ? SaveTime() : OkStatus();
 }
 
 Status RocksDbStore::AddReplays(const std::vector<ReplayCount>& counts) {
@@ -192,7 +192,7 @@ Status RocksDbStore::AddReplays(const std::vector<ReplayCount>& counts) {
     record.last_replay_at_ms = std::max(record.last_replay_at_ms, last_at_ms);
     (void)batch.Put(database_->Handle(Family::kReplays), ReplaysKey(key, record.id), EncodeReplays(record));
   }
-  return batch.Count() == 0 ? OkStatus() : database_->Write(&batch, clock_);
+  return batch.Count() == 0 ? OkStatus() : database_->Write(&batch);
 }
 
 }  // namespace oncegate::store

@@ -112,7 +112,7 @@ void RocksDbStore::CallTogether(std::vector<StoreCall>* calls) {
 void RocksDbStore::WriteTogether(Together* together) {
   if (!together->parts.empty()) {
     const WriteGate::Pass pass(gate_);
-    const Status status = database_->Write(&together->batch, clock_);
+    const Status status = database_->Write(&together->batch);
     for (Together::Part& part : together->parts) {
       if (status.ok()) {
         CountTransition(part.change.transition, &counts_);

@@ -35,7 +35,7 @@ Result<uint32_t> TypeDictionary::IdFor(const std::string& name) {
   PutBig(&key, id);
   rocksdb::WriteBatch batch;
   (void)batch.Put(key, name);
-  if (Status status = database_.Write(&batch, clock_); !status.ok()) return status;
+  if (Status status = database_.Write(&batch); !status.ok()) return status;
   ids_[name] = id;
   names_[id] = name;
   return id;

@@ -20,7 +20,7 @@ class TypeDictionary {
   static constexpr uint32_t kOtherTypes = 0;
   static constexpr size_t kTypesMax = 4096;
 
-  explicit TypeDictionary(Database& database, const Clock& clock) : database_(database), clock_(clock) {}
+  explicit TypeDictionary(Database& database) : database_(database) {}
 
   // Reads what is stored. To be called once, before anything else.
   Status Load();
@@ -33,7 +33,6 @@ class TypeDictionary {
 
  private:
   Database& database_;
-  const Clock& clock_;
   mutable std::shared_mutex mu_;
   // Guarded by mu_.
   std::unordered_map<std::string, uint32_t> ids_;

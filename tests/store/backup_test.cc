@@ -359,7 +359,7 @@ class VerifyTest : public BackupFixture {
     ASSERT_TRUE(database.ok()) << database.status().message();
     rocksdb::WriteBatch batch;
     change(**database, &batch);
-    ASSERT_TRUE((*database)->Write(&batch, clock_).ok());
+    ASSERT_TRUE((*database)->Write(&batch).ok());
     database->reset();
     Open();
   }

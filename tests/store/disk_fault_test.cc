@@ -260,6 +260,44 @@ TEST_F(FullDiskTest, AStoreWhoseLogFailedCanBeClosed) {
   }
 }
 
+class CompactionTest : public DiskFixture {
+ protected:
+  // One that expires in an hour.
+  Status ClaimAndCompleteFiller() {
+    ClaimRequest claim = ClaimOf("filler" + std::to_string(next_++));
+    claim.request = StoredRequest{"POST", "/", "", std::string(4000, 'r'), true};
+    claim.ttl_ms = kHourMs;
+    const Result<ClaimResult> result = store_->Claim(claim, Facts());
+    if (!result.ok()) return result.status();
+    return store_->Complete(claim.key, std::get<Claimed>(*result).token, Answer("filler"));
+  }
+};
+
+// Found here: RocksDB kept such an error, and after the second one failed every flush until it saw more room than there
+// was; or it made flushes and writes wait for compactions. With them waits the cleanup that makes room.
+TEST_F(CompactionTest, FindingNoRoomStopsNeitherClaimsNorCleanups) {
+  ClaimAndCompleteMany(5);
+  disk_.BreakCompactions(Operation::kAppend, ".sst", FaultyDisk::NoSpaceLeft());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  constexpr int kFillers = 2600;  // more flushes than RocksDB lets wait by default
+  int fillers = 0;
+  while (fillers < kFillers || (disk_.faults() < 2 && std::chrono::steady_clock::now() < deadline)) {
+    const Status status = ClaimAndCompleteFiller();
+    ASSERT_TRUE(status.ok()) << fillers << status.message();
+    ++fillers;
+  }
+  ASSERT_GE(disk_.faults(), 2);
+  ExpectReplays();
+  clock_.Advance(kHourMs);
+  const Result<CleanupReport> report = store_->Cleanup();
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  EXPECT_EQ(report->removed, static_cast<uint64_t>(fillers));
+  ClaimAndCompleteMany(5);
+  EXPECT_TRUE(store_->CheckWritable().ok());
+  disk_.Heal();
+  ExpectSound();
+}
+
 class SlowDiskTest : public DiskFixture {};
 
 TEST_F(SlowDiskTest, ASyncThatHangsHoldsUpNobodyWhoReads) {

@@ -1,9 +1,13 @@
 #include "faulty_disk.h"
 
+#include <pthread.h>
+
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <string_view>
 #include <utility>
 
 namespace oncegate {
@@ -25,6 +29,13 @@ std::string Normal(const std::string& path) {
 
 std::string ParentOf(const std::string& path) {
   return fs::path(path).parent_path().string();
+}
+
+// RocksDB compacts in threads of this name, and flushes in others.
+bool CompactsHere() {
+  std::array<char, 16> name{};
+  (void)pthread_getname_np(pthread_self(), name.data(), name.size());
+  return std::string_view(name.data()).starts_with("rocksdb:low");
 }
 
 }  // namespace
@@ -189,6 +200,11 @@ void FaultyDisk::Break(Operation operation, std::string name, IOStatus error) {
   broken_.push_back({operation, std::move(name), std::move(error)});
 }
 
+void FaultyDisk::BreakCompactions(Operation operation, std::string name, IOStatus error) {
+  const std::lock_guard lock(mu_);
+  broken_.push_back({operation, std::move(name), std::move(error), /*compactions_only=*/true});
+}
+
 void FaultyDisk::FillUp() {
   Break(Operation::kAppend, "", NoSpaceLeft());
   Break(Operation::kCreate, "", NoSpaceLeft());
@@ -207,6 +223,7 @@ IOStatus FaultyDisk::Check(Operation operation, const std::string& path) {
   for (const Fault& fault : broken_) {
     if (fault.operation != operation || fs::path(path).filename().string().find(fault.name) == std::string::npos)
       continue;
+    if (fault.compactions_only && !CompactsHere()) continue;
     ++faults_;
     return fault.error;
   }

@@ -52,6 +52,8 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
   // `name` is a part of the names of the files that it hits; empty: all. A file whose sync failed will not be synced
   // any more, whatever later syncs say: the kernel has dropped what it could not write.
   void Break(Operation operation, std::string name, rocksdb::IOStatus error);
+  // The same for what RocksDB's compactions do and nothing else.
+  void BreakCompactions(Operation operation, std::string name, rocksdb::IOStatus error);
   // No byte and no file fits any more.
   void FillUp();
   void Heal();
@@ -110,6 +112,7 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
     Operation operation;
     std::string name;
     rocksdb::IOStatus error;
+    bool compactions_only = false;
   };
 
   rocksdb::IOStatus Check(Operation operation, const std::string& path);
