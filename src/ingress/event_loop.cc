@@ -20,7 +20,6 @@ EventLoop::EventLoop(const LoopParts& shared)
     : options_(shared.options),
       parts_(shared.parts),
       tls_(shared.tls),
-      connection_count_(shared.connections),
       mailbox_(std::make_shared<Mailbox>()),
       scratch_(kReadBytes),
       services_{
@@ -82,9 +81,14 @@ void EventLoop::Run() {
     ResumeAccepting();
   }
   mailbox_->Close();
-  connection_count_.fetch_sub(connections_.size());
+  connection_count_.store(0);
   for (auto& list : deadlines_) list.clear();
   connections_.clear();
+}
+
+void EventLoop::Give(Accepted accepted) {
+  connection_count_.fetch_add(1);
+  mailbox_->Post({0, AdoptConnection{std::move(accepted)}});
 }
 
 bool EventLoop::Finished() const {

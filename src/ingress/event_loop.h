@@ -22,13 +22,13 @@ namespace oncegate {
 struct LoopParts {
   const IngressOptions& options;
   const IngressParts& parts;
-  const tls::CurrentContext& tls;    // what new connections get
-  RateLimiter* limiter;              // may be null
-  std::atomic<size_t>& connections;  // open in all loops
+  const tls::CurrentContext& tls;  // what new connections get
+  RateLimiter* limiter;            // may be null
 };
 
 // One epoll loop: the connections that it owns, their deadlines, and, for one of the loops, the listeners. Run() is
-// the body of a thread; everything else happens on it, told through the mailbox.
+// the body of a thread; everything else happens on it, told through the mailbox. Give, connections and mailbox are for
+// any thread.
 class EventLoop {
  public:
   explicit EventLoop(const LoopParts& shared);
@@ -42,6 +42,11 @@ class EventLoop {
   Status AddListeners(std::vector<Listener> listeners, std::function<void(Accepted)> accept);
 
   void Run();
+
+  // Takes a connection over.
+  void Give(Accepted accepted);
+  // Open, or given and not yet looked at.
+  [[nodiscard]] size_t connections() const { return connection_count_.load(); }
 
   [[nodiscard]] const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
 
@@ -79,7 +84,7 @@ class EventLoop {
   const IngressOptions& options_;
   const IngressParts& parts_;
   const tls::CurrentContext& tls_;
-  std::atomic<size_t>& connection_count_;
+  std::atomic<size_t> connection_count_{0};
   const std::shared_ptr<Mailbox> mailbox_;
   std::vector<char> scratch_;
   LoopServices services_;

@@ -2,12 +2,13 @@
 
 #include <sys/socket.h>
 
-#include <atomic>
+#include <numeric>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "gateway/messages.h"
+#include "ingress/deal.h"
 #include "ingress/event_loop.h"
 #include "ingress/listener.h"
 
@@ -31,8 +32,7 @@ class EpollIngress final : public Ingress {
       listeners.push_back(std::move(*listener));
     }
     for (size_t i = 0; i < options_.loops; ++i) {
-      loops_.push_back(std::make_unique<EventLoop>(
-          LoopParts{options_, parts_, tls_, limiter_ ? &*limiter_ : nullptr, connections_}));
+      loops_.push_back(std::make_unique<EventLoop>(LoopParts{options_, parts_, tls_, limiter_ ? &*limiter_ : nullptr}));
       if (Status status = loops_.back()->Init(); !status.ok()) return status;
     }
     Status status =
@@ -43,7 +43,10 @@ class EpollIngress final : public Ingress {
   }
 
   [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
-  [[nodiscard]] size_t connections() const override { return connections_.load(); }
+  [[nodiscard]] size_t connections() const override {
+    const std::vector<size_t> open = OpenByLoop();
+    return std::accumulate(open.begin(), open.end(), size_t{0});
+  }
 
   void SetTls(std::shared_ptr<const tls::ServerContext> tls) override { tls_.Set(std::move(tls)); }
 
@@ -58,14 +61,16 @@ class EpollIngress final : public Ingress {
   }
 
  private:
-  // Gives a new connection to the next loop in turn. Runs on the first loop's thread.
+  [[nodiscard]] std::vector<size_t> OpenByLoop() const {
+    std::vector<size_t> open;
+    for (const auto& loop : loops_) open.push_back(loop->connections());
+    return open;
+  }
+
+  // Gives a new connection to one of the loops. Runs on the first loop's thread, which alone adds connections.
   void Deal(Accepted accepted) {
-    if (connections_.fetch_add(1) >= options_.max_connections) {
-      connections_.fetch_sub(1);
-      return TurnAway(accepted);
-    }
-    loops_[next_loop_]->mailbox()->Post({0, AdoptConnection{std::move(accepted)}});
-    next_loop_ = (next_loop_ + 1) % loops_.size();
+    if (connections() >= options_.max_connections) return TurnAway(accepted);
+    loops_[ChooseLoop(OpenByLoop())]->Give(std::move(accepted));
   }
 
   void TurnAway(const Accepted& accepted) {
@@ -87,9 +92,7 @@ class EpollIngress final : public Ingress {
   tls::CurrentContext tls_;
   std::optional<RateLimiter> limiter_;
   std::vector<std::string> addresses_;
-  std::atomic<size_t> connections_{0};
   std::vector<std::unique_ptr<EventLoop>> loops_;
-  size_t next_loop_ = 0;  // used on the first loop's thread
   std::vector<std::thread> threads_;
 };
 

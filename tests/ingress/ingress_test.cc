@@ -1,5 +1,6 @@
 #include "ingress/ingress.h"
 
+#include "ingress/deal.h"
 #include "tests/ingress/ingress_fixture.h"
 
 namespace oncegate {
@@ -227,6 +228,8 @@ TEST_P(IngressTest, AnswersFindTheirConnectionOnEveryLoop) {
   constexpr int kRequests = 200;
   std::string burst;
   for (int i = 0; i < kRequests; ++i) burst += PostOf("held");
+  std::vector<RawClient> idle;  // so that every loop is needed
+  for (size_t i = 0; i < 4 * kConnectionsPerLoop; ++i) idle.push_back(Connect());
   std::vector<RawClient> clients;
   for (int i = 0; i < 16; ++i) clients.push_back(Connect());
   for (RawClient& client : clients) client.Send(burst);
