@@ -121,10 +121,7 @@ Status RocksDbStore::FlushFamilies() {
   // All of them: a log is only deleted once no family needs it.
   for (size_t i = 0; i < kFamilyCount; ++i) handles.push_back(database_->Handle(static_cast<Family>(i)));
   removed_since_flush_ = 0;
-  rocksdb::FlushOptions flush;
-  // Waiting for compactions could be for ever: they may need the room that this cleanup makes.
-  flush.allow_write_stall = true;
-  return FromRocks(database_->db().Flush(flush, handles), "flushing memtables");
+  return FromRocks(database_->db().Flush(rocksdb::FlushOptions(), handles), "flushing memtables");
 }
 
 void RocksDbStore::LogCleanup(CleanupKind kind, const Result<CleanupReport>& report) {
