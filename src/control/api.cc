@@ -269,8 +269,10 @@ ApiAnswer ControlApi::ListWhole(const ListFilter& filter, std::string cursor, si
 }
 
 void ControlApi::WriteOne(const Record& record, bool with_bodies, JsonWriter* json) {
+  Housekeeper::Replays pending = PendingReplays(record.key);
+  if (pending.last_at_ms < record.created_at_ms) pending = {};  // of a record that has gone
   const RecordView view{.executing = Executes(record.key),
-                        .pending_replays = PendingReplays(record.key),
+                        .pending_replays = pending,
                         .now_ms = parts_.store.NowMs(),
                         .with_bodies = with_bodies};
   WriteRecord(record, view, json);

@@ -37,7 +37,11 @@ void Reading::Restart() {
   limited_ms = 0;
   parser.Restart();
   body_reader = {};
-  body.clear();
+  // What it keeps is not in the budget of bytes, and may go to a connection that sends nothing more.
+  if (body.capacity() > kKeptBytesMax)
+    std::string().swap(body);
+  else
+    body.clear();
 }
 
 Connection::Connection(Accepted accepted, std::unique_ptr<tls::ServerStream> tls, uint64_t id, LoopServices& services)
@@ -376,9 +380,7 @@ void Connection::EndRequest() {
 // Another connection may go on with it, unless it has become large.
 void Connection::DropReading() {
   std::unique_ptr<Reading> reading = std::move(reading_);
-  if (services_.spare != nullptr || reading->input.capacity() > 2 * kReadBytes ||
-      reading->body.capacity() > 2 * kReserveBytesMax)
-    return;
+  if (services_.spare != nullptr || reading->input.capacity() > kKeptBytesMax) return;
   reading->used = reading->input.size();
   reading->Restart();
   services_.spare = std::move(reading);

@@ -23,6 +23,7 @@
 
 namespace oncegate {
 
+inline constexpr size_t kKeptBytesMax = 16 * 1024;       // of a buffer that goes from one request to the next
 inline constexpr size_t kReadBytes = 64 * 1024;          // a loop's scratch buffer
 inline constexpr size_t kPipelinedBytesMax = 64 * 1024;  // read ahead while a request is being answered
 inline constexpr size_t kUnsentBytesMax = 256 * 1024;    // answers waiting for the client before more requests are read

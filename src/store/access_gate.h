@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace oncegate::store {
@@ -18,13 +19,14 @@ class AccessGate {
   // False if the gate stayed closed for that long. Whoever entered leaves, in the same thread, and does not enter
   // twice.
   bool Enter(std::chrono::milliseconds wait) {
-    const auto deadline = std::chrono::steady_clock::now() + wait;
+    std::optional<std::chrono::steady_clock::time_point> deadline;
     for (;;) {
       ++Mine();
       if (!closed_.load()) return true;
       Leave();
+      if (!deadline) deadline = std::chrono::steady_clock::now() + wait;
       std::unique_lock lock(mu_);
-      if (!changed_.wait_until(lock, deadline, [this] { return !closed_.load(); })) return false;
+      if (!changed_.wait_until(lock, *deadline, [this] { return !closed_.load(); })) return false;
     }
   }
   void Leave() {

@@ -14,6 +14,7 @@ constexpr int64_t kReopenIntervalMsMax = 4000;
 // serve many connections. And how long opening it waits for the calls that are under way.
 constexpr std::chrono::milliseconds kEnterWait{2000};
 constexpr std::chrono::milliseconds kReadEnterWait{500};
+constexpr std::chrono::milliseconds kNoWait{0};
 constexpr std::chrono::milliseconds kCloseWait{5000};
 // Claims that are taken back if they turn out to be on disk; more than the gateway has in flight.
 constexpr size_t kDoubtedMax = 4096;
@@ -21,7 +22,10 @@ constexpr size_t kDoubtedMax = 4096;
 }  // namespace
 
 RocksDbStore::Access::Access(RocksDbStore& store, Kind kind)
-    : store_(store), entered_(store.access_.Enter(kind == kReading ? kReadEnterWait : kEnterWait)) {
+    : store_(store),
+      entered_(store.access_.Enter(kind == kAny       ? kEnterWait
+                                   : kind == kReading ? kReadEnterWait
+                                                      : kNoWait)) {
   if (!entered_)
     status_ = Busy("the store is being opened again after a disk error");
   else if (!store.database_->is_open())

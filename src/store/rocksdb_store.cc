@@ -143,7 +143,7 @@ Result<std::optional<Record>> RocksDbStore::Get(const ScopedKey& key, RecordPart
 }
 
 std::shared_ptr<const KnownOutcome> RocksDbStore::Recall(const ScopedKey& key) {
-  const Access access(*this, Access::kReading);
+  const Access access(*this, Access::kAtOnce);
   if (!access.status().ok()) return nullptr;
   return database_->outcomes().Find(key);
 }
@@ -183,10 +183,15 @@ Status RocksDbStore::AddReplays(const std::vector<ReplayCount>& counts) {
   rocksdb::WriteBatch batch;
   for (const auto& [key, count, first_at_ms, last_at_ms] : counts) {
     Result<Found> found = Load(key, RecordParts::kReplay);
+    // What is damaged is noted, and costs the others nothing.
+    if (found.status().code() == StatusCode::kCorruption) continue;
     if (!found.ok()) return found.status();
     if (!*found || !IsLive((*found)->record, NowMs()) || (*found)->record.state != RecordState::kCompleted) continue;
     Record& record = (*found)->record;
-    if (Status status = LoadReplays(&record); !status.ok()) return status;
+    if (last_at_ms != 0 && last_at_ms < record.created_at_ms) continue;  // of one that has gone
+    Status status = database_->Note(LoadReplays(&record));
+    if (status.code() == StatusCode::kCorruption) continue;
+    if (!status.ok()) return status;
     record.replays += count;
     if (record.first_replay_at_ms == 0) record.first_replay_at_ms = first_at_ms;
     record.last_replay_at_ms = std::max(record.last_replay_at_ms, last_at_ms);

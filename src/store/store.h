@@ -83,7 +83,8 @@ class Store {
   // `force` is false: by its lease, or, for gateway claims, if `in_flight` says so. True if there was a live record.
   virtual Result<bool> Erase(const ScopedKey& key, bool force, bool in_flight) = 0;
 
-  // Adds to the (approximate) counts and times of replays. Keys without a live record are left alone.
+  // Adds to the (approximate) counts and times of replays. Keys without a live record are left alone, as are records
+  // that are younger than the last of the replays and such as cannot be read.
   virtual Status AddReplays(const std::vector<ReplayCount>& counts) = 0;
 
   // A page of live records, newest first. `cursor` is empty or the next_cursor of the page before; a cursor that is

@@ -74,7 +74,7 @@ class RocksDbStore final : public Store {
   // if `status` says so. If writes fail at its end, the database will be opened anew.
   class Access {
    public:
-    enum Kind : uint8_t { kReading, kAny };
+    enum Kind : uint8_t { kAtOnce, kReading, kAny };
     explicit Access(RocksDbStore& store, Kind kind = kAny);
     ~Access();
     Access(const Access&) = delete;

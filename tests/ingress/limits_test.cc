@@ -136,6 +136,16 @@ TEST_F(LimitsTest, AClientThatDoesNotReadIsCutOffAndCostsNoMoreThanItsBound) {
 
 // The table of tests/http, through a real socket: what is taken is answered in order, what is not is refused at its
 // end.
+// A body's memory is given back to the budget with its request, so that nothing large may stay with the connection, or
+// go to another that then sends nothing.
+TEST(ReadingTest, WhatOneRequestTookIsNotKeptForTheNext) {
+  Reading reading;
+  reading.body.assign(1 << 20, 'b');
+  reading.Restart();
+  EXPECT_TRUE(reading.body.empty());
+  EXPECT_LE(reading.body.capacity(), kKeptBytesMax);
+}
+
 TEST_F(LimitsTest, EveryRawStreamIsAnsweredAsItsVerdictSays) {
   Listen();
   upstream_.Answer(200, "");

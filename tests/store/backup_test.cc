@@ -397,6 +397,20 @@ TEST_F(VerifyTest, SaysWhatIsMissing) {
   EXPECT_THAT(report.differences, Contains(HasSubstr("the body of the request of 'a' of scope 'default' is missing")));
 }
 
+// What is too damaged to be counted costs others nothing. (The other is a count that cannot be read.)
+TEST_F(VerifyTest, ADamagedRecordDoesNotKeepOthersFromBeingCounted) {
+  for (const char* key : {"c", "d"}) ClaimAndComplete(ClaimOf(key));
+  const RecordId id = Get("c")->id;
+  Change([&id](store::Database& database, rocksdb::WriteBatch* batch) {
+    (void)batch->Put(database.Handle(Family::kRecords), Key("a").bytes(), "nonsense");
+    (void)batch->Put(database.Handle(Family::kReplays), store::ReplaysKey(Key("c"), id), "nonsense");
+  });
+  const Status status = store_->AddReplays({{Key("a"), 1}, {Key("c"), 2}, {Key("d"), 3}});
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(Get("d")->replays, 3U);
+  EXPECT_EQ(store_->CheckWritable().code(), StatusCode::kCorruption);
+}
+
 TEST_F(VerifyTest, SaysWhatIsTooMuch) {
   Change([](store::Database& database, rocksdb::WriteBatch* batch) {
     const std::string summary =

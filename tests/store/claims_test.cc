@@ -203,7 +203,12 @@ TEST_F(ClaimsTest, ReplaysAreCountedForLiveOutcomesOnly) {
   Reopen();
   EXPECT_EQ(Get("a")->replays, 7U);
   ASSERT_TRUE(*store_->Erase(Key("a"), false, false));
+  const int64_t erased_at_ms = store_->NowMs();
+  clock_.Advance(1);
   ClaimAndComplete(ClaimOf("a"));
+  EXPECT_EQ(Get("a")->replays, 0U);
+  // Counted before, and written down only now.
+  ASSERT_TRUE(store_->AddReplays({{Key("a"), 5, erased_at_ms - 10, erased_at_ms}}).ok());
   EXPECT_EQ(Get("a")->replays, 0U);
 }
 
