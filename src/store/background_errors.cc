@@ -9,18 +9,20 @@ namespace {
 
 class ErrorListener final : public rocksdb::EventListener {
  public:
-  ErrorListener(std::atomic<bool>* kept, std::function<void(const rocksdb::Status&)> damaged)
-      : kept_(kept), damaged_(std::move(damaged)) {}
+  ErrorListener(BackgroundErrors* errors, std::function<void(const rocksdb::Status&)> damaged)
+      : errors_(*errors), damaged_(std::move(damaged)) {}
 
   const char* Name() const override { return "oncegate.ErrorListener"; }
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
-    if (reason == rocksdb::BackgroundErrorReason::kCompaction && error->IsNoSpace())
-      *error = rocksdb::Status::OK();
-    else if (error->IsCorruption())
-      damaged_(*error);
-    else
-      kept_->store(true);
+    ++errors_.total;
+    if (error->IsCorruption()) damaged_(*error);
+    if (reason != rocksdb::BackgroundErrorReason::kCompaction) {
+      errors_.kept.store(true);
+      return;
+    }
+    ++errors_.failed_compactions;
+    *error = rocksdb::Status::OK();
   }
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason /*reason*/, rocksdb::Status /*error*/,
                             bool* recovers) override {
@@ -28,15 +30,15 @@ class ErrorListener final : public rocksdb::EventListener {
   }
 
  private:
-  std::atomic<bool>* const kept_;
+  BackgroundErrors& errors_;
   const std::function<void(const rocksdb::Status&)> damaged_;
 };
 
 }  // namespace
 
-std::shared_ptr<rocksdb::EventListener> NewErrorListener(std::atomic<bool>* kept,
+std::shared_ptr<rocksdb::EventListener> NewErrorListener(BackgroundErrors* errors,
                                                          std::function<void(const rocksdb::Status&)> damaged) {
-  return std::make_shared<ErrorListener>(kept, std::move(damaged));
+  return std::make_shared<ErrorListener>(errors, std::move(damaged));
 }
 
 }  // namespace oncegate::store

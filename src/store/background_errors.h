@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -11,16 +12,24 @@ class Status;
 
 namespace oncegate::store {
 
-// Sets `*kept` when RocksDB keeps an error of its background threads, from which on it refuses writes, flushes or
-// compactions; only opening it anew is trusted to end that (repair.cc). Keeps RocksDB from recovering by itself: from a
-// full disk it would not before it sees as much room as it thinks that it needs, and until then it fails every flush
-// with the old error, also those of the cleanup that would make room; and a stalled write waits for it.
+// What RocksDB's background threads could not do. Thread-safe.
+struct BackgroundErrors {
+  // RocksDB refuses writes and flushes from now on; only opening it anew is trusted to end that (repair.cc).
+  std::atomic<bool> kept{false};
+  std::atomic<uint64_t> failed_compactions{0};
+  std::atomic<uint64_t> total{0};  // failed compactions, too
+};
+
+// Counts errors, and keeps RocksDB from recovering by itself: from a full disk it would not before it sees as much room
+// as it thinks that it needs, and until then it fails every flush with the old error, also those of the cleanup that
+// would make room; and a stalled write waits for it.
 //
-// Two are no such errors. A compaction that found no room: nothing is lost or late, and RocksDB tries again after a
-// second. And damage, which opening anew does not mend: `damaged` is told, in RocksDB's thread.
+// A compaction that failed is no reason to refuse anything: what it read is still there. RocksDB tries it again after a
+// second, until somebody lets compactions rest (compaction_rest.h). `damaged` is told of what is not as it was written,
+// in RocksDB's thread.
 //
-// `kept` and what `damaged` uses must outlive the database that this listens to. Thread-safe.
-std::shared_ptr<rocksdb::EventListener> NewErrorListener(std::atomic<bool>* kept,
+// `errors` and what `damaged` uses must outlive the database that this listens to. Thread-safe.
+std::shared_ptr<rocksdb::EventListener> NewErrorListener(BackgroundErrors* errors,
                                                          std::function<void(const rocksdb::Status&)> damaged);
 
 }  // namespace oncegate::store

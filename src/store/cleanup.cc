@@ -32,7 +32,9 @@ Result<CleanupReport> RocksDbStore::Cleanup() {
 
 CleanupTotals RocksDbStore::Cleanups() const {
   const std::lock_guard lock(totals_mu_);
-  return totals_;
+  CleanupTotals totals = totals_;
+  totals.background_errors += database_->background_errors();
+  return totals;
 }
 
 Result<CleanupReport> RocksDbStore::RunCleanup(CleanupKind kind) {
@@ -167,6 +169,7 @@ void RocksDbStore::Reap() {
       const Access access(*this);
       if (access.status().ok()) {
         CountInBackground(SaveTime());  // the next one may work; a store that cannot write says so elsewhere
+        CountInBackground(database_->UpdateCompactionRest(now_ms));
         EndRestored();
         EndLeases();
       }

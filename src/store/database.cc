@@ -17,6 +17,7 @@
 
 #include "store/bytes.h"
 #include "store/codec.h"
+#include "store/compaction_room.h"
 #include "store/damage.h"
 #include "store/directory.h"
 #include "store/keys.h"
@@ -89,6 +90,13 @@ Result<Marks> ReadMarks(rocksdb::Env* env, const std::string& directory) {
   return marks;
 }
 
+// What the guard against a full disk keeps from new keys is for what must still be written: half for cleanups, half for
+// logs and flushes.
+std::shared_ptr<rocksdb::FileSystem> FileSystemOf(const RocksDbStoreOptions& options, const Platform& platform) {
+  rocksdb::Env* const env = platform.env != nullptr ? platform.env : rocksdb::Env::Default();
+  return NewCompactionRoom(env->GetFileSystem(), static_cast<uint64_t>(options.free_space_bytes_min) / 2);
+}
+
 // Our families, all or (interrupted creation) some of them.
 bool AreOurs(const std::vector<std::string>& names) {
   return std::all_of(names.begin(), names.end(), [](const std::string& name) {
@@ -127,9 +135,8 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
 }
 
 Database::Database(const RocksDbStoreOptions& options, const Platform& platform, Logger* logger)
-    : log_room_(
-          std::make_shared<LogRoom>((platform.env != nullptr ? platform.env : rocksdb::Env::Default())->GetFileSystem(),
-                                    options.durability == Durability::kSync ? platform.log_room_bytes : 0)),
+    : log_room_(std::make_shared<LogRoom>(FileSystemOf(options, platform),
+                                          options.durability == Durability::kSync ? platform.log_room_bytes : 0)),
       env_(rocksdb::NewCompositeEnv(log_room_)),
       logger_(logger),
       directory_(options.directory),
@@ -150,7 +157,7 @@ void Database::Close() {
   if (!db_) return;
   // `async` promises the kernel only, but an orderly end can do better. Not with a log that could not be written:
   // RocksDB aborts the process when it is asked to sync that.
-  if (!read_only_ && !sync_ && !write_failed_.load()) (void)db_->SyncWAL();
+  if (!read_only_ && !sync_ && !write_failed_.load() && !errors_.kept.load()) (void)db_->SyncWAL();
   for (rocksdb::ColumnFamilyHandle*& handle : handles_) {
     if (handle != nullptr) (void)db_->DestroyColumnFamilyHandle(handle);
     handle = nullptr;
@@ -345,6 +352,22 @@ Status Database::Write(rocksdb::WriteBatch* batch) {
   return Note(FromRocks(status, "writing the store"));
 }
 
+Status Database::UpdateCompactionRest(int64_t now_ms) {
+  if (!reopen_status_.ok()) return OkStatus();  // open for reading, it compacts nothing
+  const bool rest = compaction_rest_.Update(errors_.failed_compactions.load(), now_ms);
+  if (rest == compactions_rest_) return OkStatus();
+  for (rocksdb::ColumnFamilyHandle* const handle : handles_) {
+    const rocksdb::Status status = db_->SetOptions(handle, {{"disable_auto_compactions", rest ? "true" : "false"}});
+    if (!status.ok()) return FromRocks(status, rest ? "letting compactions rest" : "letting compactions go on");
+  }
+  compactions_rest_ = rest;
+  if (logger_ != nullptr) {
+    logger_->Log(LogLevel::kWarn, LogEvent::kWarning,
+                 rest ? "compactions fail and rest for a while" : "compactions that failed are tried again", {});
+  }
+  return OkStatus();
+}
+
 bool Database::DiskTakesWrites() {
   constexpr size_t kProbeBytes = 64 << 10;
   uint64_t free_bytes = 0;
@@ -367,7 +390,8 @@ bool Database::DiskTakesWrites() {
 Status Database::Reopen() {
   Close();
   outcomes_.Clear();
-  error_kept_.store(false);
+  errors_.kept.store(false);
+  compactions_rest_ = false;
   reopen_status_ = OpenAll(directory_, /*for_reading=*/false);
   // That it opens does not say that its log can be written.
   if (reopen_status_.ok()) {

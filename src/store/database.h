@@ -17,6 +17,8 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "store/background_errors.h"
+#include "store/compaction_rest.h"
 #include "store/log_room.h"
 #include "store/outcome_cache.h"
 #include "store/platform.h"
@@ -97,7 +99,12 @@ class Database {
   // writes until it is opened again.
   Status Write(rocksdb::WriteBatch* batch);
   // The last write failed, or RocksDB keeps an error of its background threads and will fail.
-  [[nodiscard]] bool failing() const { return write_failing_.load() || error_kept_.load(); }
+  [[nodiscard]] bool failing() const { return write_failing_.load() || errors_.kept.load(); }
+  // How often RocksDB's background threads could not do something.
+  [[nodiscard]] uint64_t background_errors() const { return errors_.total.load(); }
+  // Lets compactions that RocksDB begins rest or go on (compaction_rest.h); those of cleanups are not concerned. To be
+  // called by one thread, every few seconds. `now_ms`: steady.
+  Status UpdateCompactionRest(int64_t now_ms);
 
   // Whether a file can be written and synced now, with room for what the logs hold.
   bool DiskTakesWrites();
@@ -143,10 +150,13 @@ class Database {
   const std::shared_ptr<rocksdb::Cache> cache_;
   const std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;
   OutcomeCache outcomes_;
-  std::atomic<bool> error_kept_{false};          // RocksDB keeps a pointer to it
+  BackgroundErrors errors_;                      // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::WalFilter> log_gap_;  // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
+
+  CompactionRest compaction_rest_;
+  bool compactions_rest_ = false;  // what RocksDB was told last
 
   Status reopen_status_;  // why it is only open for reading
   std::atomic<bool> write_failing_{false};

@@ -76,7 +76,7 @@ rocksdb::DBOptions Database::MakeDbOptions() {
   // what comes after the gap, and goes; with it, a record could part from its index.
   options.wal_recovery_mode = async_logs_ ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                                           : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.listeners.push_back(NewErrorListener(&error_kept_, [this](const rocksdb::Status& error) {
+  options.listeners.push_back(NewErrorListener(&errors_, [this](const rocksdb::Status& error) {
     Status status = FromRocks(error, "rewriting tables");
     // Only if it says where; else whoever reads there next knows more.
     if (status.message().find(".sst") != std::string::npos) (void)Note(std::move(status));

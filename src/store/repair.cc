@@ -78,6 +78,7 @@ bool RocksDbStore::Repair() {
     status = database_->Reopen();
     if (status.ok()) status = WithdrawDoubted();
     if (status.ok()) status = Recount();
+    CountInBackground(status);
     LogRepair(status);
     access_.Open();
   }

@@ -180,7 +180,7 @@ struct CleanupTotals {
   uint64_t removed_total = 0;
   uint64_t rewritten_total = 0;
   uint64_t bytes_reclaimed_total = 0;
-  uint64_t background_errors = 0;  // times that the store itself, and nobody who was told, failed to clean up or save
+  uint64_t background_errors = 0;  // times that the store failed at what nobody waits to be told of
   std::string last_error;          // empty: the last run succeeded
 };
 

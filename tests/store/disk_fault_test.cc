@@ -6,7 +6,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
+#include <functional>
 #include <future>
+#include <iterator>
 #include <ostream>
 #include <set>
 #include <thread>
@@ -260,8 +263,56 @@ TEST_F(FullDiskTest, AStoreWhoseLogFailedCanBeClosed) {
   }
 }
 
+// Likewise when the log was not written by us but synced by a flush, and nobody has written since.
+TEST_F(FullDiskTest, AStoreWhoseLogCouldNotBeSyncedByAFlushIsOpenedAnew) {
+  store_.reset();
+  options_.durability = Durability::kAsync;
+  Open();
+  ClaimAndCompleteMany(5);
+  disk_.Break(Operation::kSync, ".log", FaultyDisk::InputOutputError());
+  EXPECT_EQ(store_->Cleanup().status().code(), StatusCode::kUnavailable);
+  ExpectReplays();
+  disk_.Heal();
+  EXPECT_TRUE(WorksAgain());
+  ExpectSound();
+}
+
 class CompactionTest : public DiskFixture {
  protected:
+  // Tables pile up until there is one compaction for each.
+  void FillUntil(const std::function<bool()>& done) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!done()) {
+      ASSERT_TRUE(std::chrono::steady_clock::now() < deadline);
+      const Status status = ClaimAndCompleteFiller();
+      ASSERT_TRUE(status.ok()) << status.message();
+    }
+  }
+  // Until compactions have taken most of them away, while time passes.
+  void WaitUntilCompacted() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const size_t tables = Tables();
+    while (Tables() > tables / 2) {
+      ASSERT_TRUE(std::chrono::steady_clock::now() < deadline);
+      clock_.Advance(10);
+      std::this_thread::yield();
+    }
+  }
+  // RocksDB writes down how it was told to work.
+  [[nodiscard]] bool TheyRest() const {
+    std::string newest;
+    for (const auto& [name, size] : FilesAndSizes()) {
+      if (name.starts_with("OPTIONS-") && name.find("tmp") == std::string::npos) newest = name;
+    }
+    std::ifstream file(options_.directory + "/" + newest);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    return text.find("disable_auto_compactions=true") != std::string::npos;
+  }
+  [[nodiscard]] size_t Tables() const {
+    size_t tables = 0;
+    for (const auto& [name, size] : FilesAndSizes()) tables += name.ends_with(".sst") ? 1 : 0;
+    return tables;
+  }
   // One that expires in an hour.
   Status ClaimAndCompleteFiller() {
     ClaimRequest claim = ClaimOf("filler" + std::to_string(next_++));
@@ -295,6 +346,39 @@ TEST_F(CompactionTest, FindingNoRoomStopsNeitherClaimsNorCleanups) {
   ClaimAndCompleteMany(5);
   EXPECT_TRUE(store_->CheckWritable().ok());
   disk_.Heal();
+  ExpectSound();
+}
+
+// The same one would otherwise be begun again every second.
+TEST_F(CompactionTest, FailingOnesRestAndAreTriedAgain) {
+  store_.reset();
+  options_.cleanup_interval_ms = 20;  // the reaper looks after them when it is awake, and wakes for this
+  Open();
+  disk_.BreakCompactions(Operation::kAppend, ".sst", FaultyDisk::InputOutputError());
+  FillUntil([this] { return disk_.faults() > 0; });
+  FillUntil([this] {
+    clock_.Advance(100);
+    return TheyRest();
+  });
+  EXPECT_GT(store_->Cleanups().background_errors, 0U);
+  EXPECT_TRUE(store_->CheckWritable().ok());
+  const int64_t faults = disk_.faults();
+  FillUntil([this] { return Tables() > 100; });
+  EXPECT_LE(disk_.faults(), faults + 1) << "one may have been under way";
+  disk_.Heal();
+  WaitUntilCompacted();
+  ExpectSound();
+}
+
+// What the guard of free space keeps from new keys is not there for compactions to fill.
+TEST_F(CompactionTest, LeaveRoomToLogsAndFlushes) {
+  store_.reset();
+  options_.free_space_bytes_min = 64 << 20;
+  Open();
+  disk_.set_free_bytes(32 << 20);
+  FillUntil([this] { return Tables() > 100 && store_->Cleanups().background_errors > 0; });
+  disk_.set_free_bytes(48 << 20);
+  WaitUntilCompacted();
   ExpectSound();
 }
 

@@ -378,16 +378,11 @@ IOStatus FaultyDisk::DeleteFile(const std::string& path, const IOOptions& option
   return status;
 }
 
-IOStatus FaultyDisk::GetFreeSpace(const std::string& path, const IOOptions& options, uint64_t* bytes,
-                                  IODebugContext* debug) {
-  {
-    const std::lock_guard lock(mu_);
-    if (full_) {
-      *bytes = 0;
-      return IOStatus::OK();
-    }
-  }
-  return FileSystemWrapper::GetFreeSpace(path, options, bytes, debug);
+IOStatus FaultyDisk::GetFreeSpace(const std::string& /*path*/, const IOOptions& /*options*/, uint64_t* bytes,
+                                  IODebugContext* /*debug*/) {
+  const std::lock_guard lock(mu_);
+  *bytes = full_ ? 0 : free_bytes_.load();
+  return IOStatus::OK();
 }
 
 }  // namespace oncegate

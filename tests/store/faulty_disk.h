@@ -56,6 +56,8 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
   void BreakCompactions(Operation operation, std::string name, rocksdb::IOStatus error);
   // No byte and no file fits any more.
   void FillUp();
+  // What it says that is free, without anything failing.
+  void set_free_bytes(uint64_t bytes) { free_bytes_ = bytes; }
   void Heal();
   [[nodiscard]] int64_t faults() const { return faults_; }
   static rocksdb::IOStatus InputOutputError();
@@ -130,6 +132,7 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
   std::function<void()> on_sync_;
   std::atomic<bool> sync_lies_{false};
   std::atomic<int64_t> faults_{0};
+  std::atomic<uint64_t> free_bytes_{uint64_t{1} << 40};
 
   std::mutex mu_;
   // Guarded by mu_.

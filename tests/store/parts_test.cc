@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "store/compaction_rest.h"
 #include "store/expiry_properties.h"
 #include "store/io_limiter.h"
 #include "store/keys.h"
@@ -92,6 +93,30 @@ TEST(IoLimiter, NobodySleepsForLong) {
   for (int i = 0; i < 10'000; ++i) limiter->Request(10'000, rocksdb::Env::IO_HIGH, nullptr);
   limiter->Request(10'000, rocksdb::Env::IO_LOW, nullptr);
   EXPECT_LE(time.slept_us, 1'000'000);
+}
+
+TEST(CompactionRest, LastsLongerEachTimeThatTheyFailAgain) {
+  CompactionRest rest;
+  EXPECT_FALSE(rest.Update(0, 0));
+  EXPECT_TRUE(rest.Update(1, 10'000));
+  EXPECT_TRUE(rest.Update(3, 39'999)) << "those of cleanups are no reason to rest for longer";
+  EXPECT_FALSE(rest.Update(3, 40'000));
+  EXPECT_FALSE(rest.Update(3, 50'000));
+  EXPECT_TRUE(rest.Update(4, 60'000)) << "again";
+  EXPECT_TRUE(rest.Update(4, 119'999));
+  EXPECT_FALSE(rest.Update(4, 120'000));
+  int64_t now_ms = 120'000;
+  int64_t longest_ms = 0;
+  for (uint64_t failed = 5; failed < 15; ++failed) {
+    const int64_t began_ms = now_ms += 10'000;
+    EXPECT_TRUE(rest.Update(failed, now_ms));
+    while (rest.Update(failed, now_ms)) now_ms += 1000;
+    longest_ms = now_ms - began_ms;
+  }
+  EXPECT_EQ(longest_ms, CompactionRest::kRestMsMax);
+  now_ms += CompactionRest::kRelapseMs;
+  EXPECT_TRUE(rest.Update(15, now_ms)) << "much later";
+  EXPECT_FALSE(rest.Update(15, now_ms + CompactionRest::kRestMsMin));
 }
 
 TEST(ExpiryHistogram, SharesNeverExceedTheTruthAndComeClose) {

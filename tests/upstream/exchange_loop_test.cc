@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <future>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -264,9 +265,11 @@ TEST_F(ExchangeLoopTest, WithoutALoopNothingIsStarted) {
 TEST_F(ExchangeLoopTest, ManyAtOnceEachGetTheirOwnAnswer) {
   constexpr size_t kConnections = 16;
   constexpr size_t kRequests = 1000;
-  Serve({[](Peer& peer) {
+  std::latch connected(kConnections);  // before that nobody gets a connection back that another could take
+  Serve({[&connected](Peer& peer) {
     for (std::string request = peer.ReadRequest(); !request.empty(); request = peer.ReadRequest()) {
       const std::string body = request.substr(request.find("\r\n\r\n") + 4);
+      if (body == "connect") connected.arrive_and_wait();
       peer.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
     }
   }});
