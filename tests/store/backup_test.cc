@@ -148,7 +148,7 @@ TEST_F(BackupTest, CopiesOnlyWhatIsNewAndKeepsAsManyAsAreWanted) {
   }
   Reopen();  // what is in the log is written to tables
   const BackupReport first = MustBackUp();
-  EXPECT_GT(first.bytes_copied, 300'000U);
+  EXPECT_GT(first.bytes_copied, 100'000U) << "digits, compressed";
   // RocksDB may still be rewriting what it has just opened.
   BackupReport last = MustBackUp();
   for (int i = 0; i < 10 && last.bytes_copied > first.bytes_copied / 2; ++i) last = MustBackUp();

@@ -4,9 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <future>
-#include <latch>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -46,6 +46,21 @@ class Observer final : public ForwardObserver {
   const std::thread::id caller_ = std::this_thread::get_id();
 };
 
+// Connections that wait for each other: before all are there none is answered, given back, and taken by somebody else.
+class Crowd {
+ public:
+  explicit Crowd(size_t size) : size_(size) {}
+  void Join() const {
+    if (++*joined_ == size_) all_.Set();
+    all_.Await();
+  }
+
+ private:
+  const size_t size_;
+  const std::shared_ptr<std::atomic<size_t>> joined_ = std::make_shared<std::atomic<size_t>>(0);
+  const Flag all_;
+};
+
 // One request under way.
 struct Call {
   std::unique_ptr<OutboundRequest> request;
@@ -66,6 +81,12 @@ class ExchangeLoopTest : public testing::Test {
   void Connect() {
     Recorder recorder;
     ASSERT_EQ(upstream_->Forward(MakeRequest("connect"), recorder).end, ForwardEnd::kAnswered);
+  }
+  // As many of them: the scripts have to join a crowd of that size first.
+  void ConnectAll(size_t count) {
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < count; ++i) threads.emplace_back([this] { Connect(); });
+    for (std::thread& thread : threads) thread.join();
   }
   Call Start(OutboundRequest request = MakeRequest("body"), Recorder recorder = {}) {
     Call call;
@@ -177,12 +198,13 @@ TEST_F(ExchangeLoopTest, SilenceInTheMiddleOfAnAnswerIsTimedOut) {
 
 // A deadline that is sooner than the one that the loop waits for must not be overslept.
 TEST_F(ExchangeLoopTest, AShorterDeadlineIsKeptBehindALongerOne) {
-  Serve({AnswerThen([](Peer& peer) { peer.AwaitClose(); }), AnswerThen([](Peer& peer) { peer.AwaitClose(); })});
-  Recorder first;
-  Recorder second;
-  std::thread other([&] { (void)upstream_->Forward(MakeRequest("one"), first); });
-  ASSERT_EQ(upstream_->Forward(MakeRequest("two"), second).end, ForwardEnd::kAnswered);
-  other.join();
+  Serve({[crowd = Crowd(2)](Peer& peer) {
+    peer.ReadRequest();
+    crowd.Join();
+    peer.Send(kShortAnswer);
+    peer.AwaitClose();
+  }});
+  ConnectAll(2);
   const Call patient = Start();
   OutboundRequest request = MakeRequest("body");
   request.total_timeout_ms = 30;
@@ -265,17 +287,14 @@ TEST_F(ExchangeLoopTest, WithoutALoopNothingIsStarted) {
 TEST_F(ExchangeLoopTest, ManyAtOnceEachGetTheirOwnAnswer) {
   constexpr size_t kConnections = 16;
   constexpr size_t kRequests = 1000;
-  std::latch connected(kConnections);  // before that nobody gets a connection back that another could take
-  Serve({[&connected](Peer& peer) {
+  Serve({[crowd = Crowd(kConnections)](Peer& peer) {
     for (std::string request = peer.ReadRequest(); !request.empty(); request = peer.ReadRequest()) {
       const std::string body = request.substr(request.find("\r\n\r\n") + 4);
-      if (body == "connect") connected.arrive_and_wait();
+      if (body == "connect") crowd.Join();
       peer.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
     }
   }});
-  std::vector<std::thread> connecting;
-  for (size_t i = 0; i < kConnections; ++i) connecting.emplace_back([this] { Connect(); });
-  for (std::thread& thread : connecting) thread.join();
+  ConnectAll(kConnections);
   std::vector<std::string> bodies;
   for (size_t i = 0; i < kRequests; ++i) bodies.push_back("body " + std::to_string(i));
   std::vector<std::thread> threads;
