@@ -179,7 +179,8 @@ Status RocksDbStore::Complete(const ScopedKey& key, const Token& token, StoredRe
 
 Status RocksDbStore::PrepareCompletion(const ScopedKey& key, const Token& token, StoredResponse response,
                                        Change* change) {
-  Result<StoredRecord> before = LoadClaim(key, token);
+  std::optional<StoredRecord> open = database_->open_claims().Take(key, token);
+  Result<StoredRecord> before = open ? Result<StoredRecord>(*std::move(open)) : LoadClaim(key, token);
   if (!before.ok()) return before.status();
   if (before->record.state == RecordState::kCompleted) return CheckSameOutcome(*std::move(before), response);
   change->before = *std::move(before);
@@ -279,6 +280,7 @@ Status RocksDbStore::EraseUnreadable(const ScopedKey& key) {
   Summary summary;
   const bool counted = *open && DecodeSummary(AsView(value), &summary);
   database_->outcomes().Forget(key);
+  database_->open_claims().Clear();
   rocksdb::WriteBatch batch;
   (void)batch.Delete(database_->Handle(Family::kRecords), key.bytes());
   (void)batch.Delete(database_->Handle(Family::kOpen), key.bytes());

@@ -390,6 +390,7 @@ bool Database::DiskTakesWrites() {
 Status Database::Reopen() {
   Close();
   outcomes_.Clear();
+  open_claims_.Clear();
   errors_.kept.store(false);
   compactions_rest_ = false;
   reopen_status_ = OpenAll(directory_, /*for_reading=*/false);

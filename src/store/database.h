@@ -20,6 +20,7 @@
 #include "store/background_errors.h"
 #include "store/compaction_rest.h"
 #include "store/log_room.h"
+#include "store/open_claims.h"
 #include "store/outcome_cache.h"
 #include "store/platform.h"
 #include "store/rocksdb_store.h"
@@ -80,6 +81,7 @@ class Database {
   [[nodiscard]] bool read_only() const { return read_only_; }
   [[nodiscard]] FilterCutoff& filter_cutoff() { return *filter_cutoff_; }
   [[nodiscard]] OutcomeCache& outcomes() { return outcomes_; }
+  [[nodiscard]] OpenClaims& open_claims() { return open_claims_; }
 
   // True and the value, or false if there is none.
   Result<bool> Get(Family family, std::string_view key, rocksdb::PinnableSlice* value);
@@ -150,6 +152,7 @@ class Database {
   const std::shared_ptr<rocksdb::Cache> cache_;
   const std::shared_ptr<rocksdb::WriteBufferManager> write_buffers_;
   OutcomeCache outcomes_;
+  OpenClaims open_claims_;
   BackgroundErrors errors_;                      // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::WalFilter> log_gap_;  // RocksDB keeps a pointer to it
   std::unique_ptr<rocksdb::DB> db_;

@@ -117,6 +117,7 @@ void RocksDbStore::WriteTogether(Together* together) {
       if (status.ok()) {
         CountTransition(part.change.transition, &counts_);
         NoteLease(part.change.transition);
+        if (std::holds_alternative<ClaimCall>(*part.call)) database_->open_claims().Put(*std::move(part.change.after));
         continue;
       }
       if (const auto* claim = std::get_if<ClaimCall>(part.call)) DoubtClaim(claim->claim, part.change);

@@ -68,6 +68,7 @@ std::vector<IndexEntry> IndexEntriesOf(const ScopedKey& key, const StoredRecord&
 void AppendTransition(const Transition& transition, Database& database, rocksdb::WriteBatch* batch) {
   const auto& [key, before, after, request_body, response_body] = transition;
   if (before != nullptr && before->record.state == RecordState::kCompleted) database.outcomes().Forget(key);
+  if (before != nullptr) database.open_claims().Forget(before->record.token);
   if (before != nullptr) DeleteBefore(key, *before, after, database, batch);
   if (after == nullptr) {
     (void)batch->Delete(database.Handle(Family::kRecords), key.bytes());

@@ -83,7 +83,7 @@ class PackageTest(unittest.TestCase):
 
     def test_depends_on_the_libraries_that_it_uses(self):
         depends = self.field("Depends")
-        for library in ("librocksdb", "libcpp-httplib", "libsimdjson", "libspdlog", "libssl3", "libstdc++6", "adduser"):
+        for library in ("liblz4", "libzstd", "libcpp-httplib", "libsimdjson", "libspdlog", "libssl3", "libstdc++6", "adduser"):
             self.assertIn(library, depends)
 
     def test_the_configuration_is_kept_on_upgrades_and_can_be_used(self):
