@@ -411,6 +411,25 @@ TEST_F(VerifyTest, ADamagedRecordDoesNotKeepOthersFromBeingCounted) {
   EXPECT_EQ(store_->CheckWritable().code(), StatusCode::kCorruption);
 }
 
+// The operator's way out of it.
+TEST_F(VerifyTest, ADamagedRecordCanBeErased) {
+  MustClaim(ClaimOf("c"));
+  Change([](store::Database& database, rocksdb::WriteBatch* batch) {
+    for (const char* key : {"a", "c"})
+      (void)batch->Put(database.Handle(Family::kRecords), Key(key).bytes(), "nonsense");
+  });
+  for (const char* key : {"a", "c"}) {
+    EXPECT_EQ(store_->Get(Key(key), RecordParts::kAll).status().code(), StatusCode::kCorruption) << key;
+    EXPECT_EQ(store_->Claim(ClaimOf(key), Facts()).status().code(), StatusCode::kCorruption) << key;
+    EXPECT_EQ(store_->Erase(Key(key), /*force=*/false, false).status().code(), StatusCode::kCorruption) << key;
+    const Result<bool> erased = store_->Erase(Key(key), /*force=*/true, false);
+    ASSERT_TRUE(erased.ok()) << erased.status().message();
+    EXPECT_TRUE(*erased) << key;
+    EXPECT_FALSE(Get(key)) << key;
+    EXPECT_EQ(MustClaim(ClaimOf(key)).attempt, 1U) << key;
+  }
+}
+
 TEST_F(VerifyTest, SaysWhatIsTooMuch) {
   Change([](store::Database& database, rocksdb::WriteBatch* batch) {
     const std::string summary =
