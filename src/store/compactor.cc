@@ -39,6 +39,12 @@ bool IsTaken(const rocksdb::Status& status) {
   return status.IsInvalidArgument() || status.IsAborted() || status.IsIncomplete() || status.IsBusy();
 }
 
+// Whether a compaction that failed may be in the manifest. The most frequent failure is cheaply told from that.
+bool MayBeInManifest(const rocksdb::Status& status) {
+  if (status.ok() || IsTaken(status)) return false;
+  return !status.IsNoSpace() || status.ToString().find("MANIFEST") != std::string::npos;
+}
+
 }  // namespace
 
 Status Compactor::Run(int64_t cutoff_ms, double share_min) {
@@ -142,9 +148,13 @@ Status Compactor::Compact(Family family, const Candidate& candidate) {
   options.compression = rocksdb::kDisableCompressionOption;  // that is: as the family says
   options.output_file_size_limit = TableBytesMax(family);
   rocksdb::CompactionJobInfo done;
+  // If the change could not be written to the manifest it may be there all the same, and RocksDB would delete the files
+  // that it names: the store would not open again. (Of its own compactions it keeps them.)
+  const auto keep_files = database_.KeepFiles();
   const rocksdb::Status status = database_.db().CompactFiles(options, database_.Handle(family), {candidate.file},
                                                              LevelBelow(family, candidate.level), -1, nullptr, &done);
   if (status.ok()) rewritten_ += done.stats.num_output_records;
+  if (MayBeInManifest(status)) database_.RenewManifest();
   return IsTaken(status) ? OkStatus() : FromRocks(status, "compacting expired files");
 }
 

@@ -355,17 +355,30 @@ Status Database::Write(rocksdb::WriteBatch* batch) {
 Status Database::UpdateCompactionRest(int64_t now_ms) {
   if (!reopen_status_.ok()) return OkStatus();  // open for reading, it compacts nothing
   const bool rest = compaction_rest_.Update(errors_.failed_compactions.load(), now_ms);
-  if (rest == compactions_rest_) return OkStatus();
+  if (rest == compactions_rest_.load()) return OkStatus();
   for (rocksdb::ColumnFamilyHandle* const handle : handles_) {
     const rocksdb::Status status = db_->SetOptions(handle, {{"disable_auto_compactions", rest ? "true" : "false"}});
     if (!status.ok()) return FromRocks(status, rest ? "letting compactions rest" : "letting compactions go on");
   }
-  compactions_rest_ = rest;
+  compactions_rest_.store(rest);
   if (logger_ != nullptr) {
     logger_->Log(LogLevel::kWarn, LogEvent::kWarning,
                  rest ? "compactions fail and rest for a while" : "compactions that failed are tried again", {});
   }
   return OkStatus();
+}
+
+Database::FilesKept Database::KeepFiles() {
+  return FilesKept(*this);
+}
+
+void Database::RenewManifest() {
+  // Every change of an option is written there, and after an error RocksDB begins another one for it.
+  const rocksdb::Status status = db_->SetOptions(
+      Handle(Family::kDefault), {{"disable_auto_compactions", compactions_rest_.load() ? "true" : "false"}});
+  if (status.ok()) return;
+  (void)db_->DisableFileDeletions();
+  errors_.kept.store(true);
 }
 
 bool Database::DiskTakesWrites() {
@@ -392,7 +405,7 @@ Status Database::Reopen() {
   outcomes_.Clear();
   open_claims_.Clear();
   errors_.kept.store(false);
-  compactions_rest_ = false;
+  compactions_rest_.store(false);
   reopen_status_ = OpenAll(directory_, /*for_reading=*/false);
   // That it opens does not say that its log can be written.
   if (reopen_status_.ok()) {

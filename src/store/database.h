@@ -108,6 +108,13 @@ class Database {
   // called by one thread, every few seconds. `now_ms`: steady.
   Status UpdateCompactionRest(int64_t now_ms);
 
+  // While it lives no file is deleted.
+  class FilesKept;
+  FilesKept KeepFiles();
+  // Begins a new manifest if the last change could not be written to the present one, so that what stands there is of
+  // no account. If that fails, too, no file is deleted any more, and the database is failing.
+  void RenewManifest();
+
   // Whether a file can be written and synced now, with room for what the logs hold.
   bool DiskTakesWrites();
   // Closes and opens it. If that fails it is opened for reading, and Write says why it cannot.
@@ -159,13 +166,24 @@ class Database {
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 
   CompactionRest compaction_rest_;
-  bool compactions_rest_ = false;  // what RocksDB was told last
+  std::atomic<bool> compactions_rest_{false};  // what RocksDB was told last
 
   Status reopen_status_;  // why it is only open for reading
   std::atomic<bool> write_failing_{false};
   std::atomic<bool> write_failed_{false};  // some write since it was opened
   std::mutex damage_mu_;
   Status damage_;  // guarded by damage_mu_
+};
+
+class Database::FilesKept {
+ public:
+  explicit FilesKept(Database& database) : database_(database) { (void)database_.db().DisableFileDeletions(); }
+  ~FilesKept() { (void)database_.db().EnableFileDeletions(/*force=*/false); }
+  FilesKept(const FilesKept&) = delete;
+  FilesKept& operator=(const FilesKept&) = delete;
+
+ private:
+  Database& database_;
 };
 
 // See Database::Scan. Owns its bounds. Not thread-safe.

@@ -370,6 +370,48 @@ TEST_F(CompactionTest, FailingOnesRestAndAreTriedAgain) {
   ExpectSound();
 }
 
+// Found here: the change may be in the manifest although writing it failed, RocksDB deleted the files that it names,
+// and the store did not open again.
+TEST_F(CompactionTest, OfCleanupsThatCannotBeWrittenDownLeaveAStoreThatOpens) {
+  for (const bool heals_at_once : {true, false}) {
+    ClaimAndCompleteMany(20);
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE(ClaimAndCompleteFiller().ok());
+    ASSERT_TRUE(store_->Cleanup().ok());
+    ClaimAndCompleteMany(20);
+    clock_.Advance(kHourMs);
+    const int64_t faults = disk_.faults();
+    disk_.BreakCallers(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError());
+    if (heals_at_once) {
+      disk_.OnSync([faults, this] {
+        if (disk_.faults() > faults) disk_.Heal();
+      });
+    }
+    EXPECT_EQ(store_->Cleanup().status().code(), StatusCode::kUnavailable);
+    EXPECT_GT(disk_.faults(), faults);
+    disk_.OnSync(nullptr);
+    if (!heals_at_once) {
+      disk_.Heal();
+      EXPECT_TRUE(WorksAgain());
+    }
+    EXPECT_TRUE(store_->CheckWritable().ok());
+    ClaimAndCompleteMany(5);
+    ExpectSound();
+  }
+}
+
+TEST_F(CompactionTest, OfRocksDbThatCannotBeWrittenDownLeaveAStoreThatOpens) {
+  disk_.BreakCompactions(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (disk_.faults() == 0 && std::chrono::steady_clock::now() < deadline) (void)ClaimAndCompleteFiller();
+  ASSERT_GT(disk_.faults(), 0);
+  disk_.Heal();
+  clock_.Advance(1000);
+  EXPECT_TRUE(WorksAgain());
+  EXPECT_TRUE(store_->CheckWritable().ok());
+  ClaimAndCompleteMany(5);
+  ExpectSound();
+}
+
 // What the guard of free space keeps from new keys is not there for compactions to fill.
 TEST_F(CompactionTest, LeaveRoomToLogsAndFlushes) {
   store_.reset();

@@ -32,10 +32,12 @@ std::string ParentOf(const std::string& path) {
 }
 
 // RocksDB compacts in threads of this name, and flushes in others.
-bool CompactsHere() {
+bool IsThread(std::string_view wanted) {
   std::array<char, 16> name{};
   (void)pthread_getname_np(pthread_self(), name.data(), name.size());
-  return std::string_view(name.data()).starts_with("rocksdb:low");
+  const bool unwanted = wanted.starts_with('!');
+  if (unwanted) wanted.remove_prefix(1);
+  return std::string_view(name.data()).starts_with(wanted) != unwanted;
 }
 
 }  // namespace
@@ -202,7 +204,12 @@ void FaultyDisk::Break(Operation operation, std::string name, IOStatus error) {
 
 void FaultyDisk::BreakCompactions(Operation operation, std::string name, IOStatus error) {
   const std::lock_guard lock(mu_);
-  broken_.push_back({operation, std::move(name), std::move(error), /*compactions_only=*/true});
+  broken_.push_back({operation, std::move(name), std::move(error), "rocksdb:low"});
+}
+
+void FaultyDisk::BreakCallers(Operation operation, std::string name, IOStatus error) {
+  const std::lock_guard lock(mu_);
+  broken_.push_back({operation, std::move(name), std::move(error), "!rocksdb:"});
 }
 
 void FaultyDisk::FillUp() {
@@ -223,7 +230,7 @@ IOStatus FaultyDisk::Check(Operation operation, const std::string& path) {
   for (const Fault& fault : broken_) {
     if (fault.operation != operation || fs::path(path).filename().string().find(fault.name) == std::string::npos)
       continue;
-    if (fault.compactions_only && !CompactsHere()) continue;
+    if (!IsThread(fault.thread)) continue;
     ++faults_;
     return fault.error;
   }

@@ -52,8 +52,9 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
   // `name` is a part of the names of the files that it hits; empty: all. A file whose sync failed will not be synced
   // any more, whatever later syncs say: the kernel has dropped what it could not write.
   void Break(Operation operation, std::string name, rocksdb::IOStatus error);
-  // The same for what RocksDB's compactions do and nothing else.
+  // The same for what RocksDB's own compactions do and nothing else, or for what is not done by RocksDB's threads.
   void BreakCompactions(Operation operation, std::string name, rocksdb::IOStatus error);
+  void BreakCallers(Operation operation, std::string name, rocksdb::IOStatus error);
   // No byte and no file fits any more.
   void FillUp();
   // What it says that is free, without anything failing.
@@ -114,7 +115,7 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
     Operation operation;
     std::string name;
     rocksdb::IOStatus error;
-    bool compactions_only = false;
+    std::string_view thread{};  // what the name of a thread that it hits begins with; "!" and what it must not
   };
 
   rocksdb::IOStatus Check(Operation operation, const std::string& path);
