@@ -10,11 +10,13 @@
 
 namespace oncegate {
 
-InFlightTable::InFlightTable(const Clock& clock) : clock_(clock), timer_thread_([this] { RunTimers(); }) {}
+InFlightTable::InFlightTable(const Clock& clock, Timer timer) : clock_(clock) {
+  if (timer == Timer::kThread) timer_thread_ = std::thread([this] { RunTimers(); });
+}
 
 InFlightTable::~InFlightTable() {
   ShutDown();
-  timer_thread_.join();
+  if (timer_thread_.joinable()) timer_thread_.join();
 }
 
 InFlightTable::Shard& InFlightTable::ShardOf(const std::string& key) const {

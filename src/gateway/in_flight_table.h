@@ -83,7 +83,10 @@ class InFlightTable {
   // wait is over.
   using Admission = std::variant<Permit, Parked, Decision>;
 
-  explicit InFlightTable(const Clock& clock);
+  // Who ends waits in time: a thread of the table, or whoever calls ExpireWaits, as tests with a manual clock do.
+  enum class Timer { kThread, kCaller };
+
+  explicit InFlightTable(const Clock& clock, Timer timer = Timer::kThread);
   // REQUIRES: no permit is held.
   ~InFlightTable();
   InFlightTable(const InFlightTable&) = delete;
@@ -101,7 +104,7 @@ class InFlightTable {
   // Whether somebody holds the permit for `key`.
   [[nodiscard]] bool Holds(const ScopedKey& key) const;
 
-  // Wakes those whose deadline has passed. The table's own thread does this in time; tests with a manual clock call it.
+  // Wakes those whose deadline has passed.
   void ExpireWaits();
 
   // Wakes all who wait, with kShutDown, and parks nobody any more.
@@ -149,7 +152,7 @@ class InFlightTable {
   std::map<TimerId, std::string> timers_;  // guarded by timer_mutex_; deadline to key
   uint64_t next_timer_ = 0;                // guarded by timer_mutex_
   bool shut_down_ = false;                 // guarded by timer_mutex_
-  std::thread timer_thread_;
+  std::thread timer_thread_;               // none with Timer::kCaller
 };
 
 }  // namespace oncegate

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <future>
 #include <thread>
 #include <vector>
 
@@ -42,7 +43,7 @@ class InFlightTableTest : public testing::Test {
   ManualClock clock_{0};
   std::vector<WakeReason> woken_;
   const ScopedKey key_{"s", "k"};
-  InFlightTable table_{clock_};
+  InFlightTable table_{clock_, InFlightTable::Timer::kCaller};
 };
 
 TEST_F(InFlightTableTest, OnePermitAKey) {
@@ -159,6 +160,29 @@ TEST_F(InFlightTableTest, ShutDownWakesAllAndParksNobody) {
   table_.ShutDown();
   EXPECT_EQ(woken_, std::vector{WakeReason::kShutDown});
   EXPECT_FALSE(IsParked(Admit(key_, 1000)));
+  std::get<InFlightTable::Permit>(permit).End(Ending::kForgot);
+}
+
+// Says when it was woken.
+class PromisingWaiter final : public Waiter {
+ public:
+  explicit PromisingWaiter(std::promise<WakeReason>* woken) : woken_(woken) {}
+  [[nodiscard]] bool Gone() const override { return false; }
+  void Wake(std::unique_ptr<Waiter>, WakeReason reason) override { woken_->set_value(reason); }
+
+ private:
+  std::promise<WakeReason>* woken_;
+};
+
+TEST(InFlightTable, ItsOwnThreadEndsWaits) {
+  const SystemClock clock;
+  InFlightTable table(clock);
+  const ScopedKey key("s", "k");
+  std::promise<WakeReason> woken;
+  std::unique_ptr<Waiter> waiter = std::make_unique<PromisingWaiter>(&woken);
+  InFlightTable::Admission permit = table.Admit(key, {}, 0, waiter);
+  ASSERT_TRUE(std::holds_alternative<InFlightTable::Parked>(table.Admit(key, {}, clock.SteadyMs() + 20, waiter)));
+  EXPECT_EQ(woken.get_future().get(), WakeReason::kTimedOut);
   std::get<InFlightTable::Permit>(permit).End(Ending::kForgot);
 }
 

@@ -374,25 +374,28 @@ TEST_F(CompactionTest, FailingOnesRestAndAreTriedAgain) {
 // and the store did not open again.
 TEST_F(CompactionTest, OfCleanupsThatCannotBeWrittenDownLeaveAStoreThatOpens) {
   for (const bool heals_at_once : {true, false}) {
-    ClaimAndCompleteMany(20);
-    for (int i = 0; i < 200; ++i) ASSERT_TRUE(ClaimAndCompleteFiller().ok());
-    ASSERT_TRUE(store_->Cleanup().ok());
-    ClaimAndCompleteMany(20);
-    clock_.Advance(kHourMs);
     const int64_t faults = disk_.faults();
-    disk_.BreakCallers(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError());
-    if (heals_at_once) {
-      disk_.OnSync([faults, this] {
-        if (disk_.faults() > faults) disk_.Heal();
-      });
-    }
-    EXPECT_EQ(store_->Cleanup().status().code(), StatusCode::kUnavailable);
-    EXPECT_GT(disk_.faults(), faults);
-    disk_.OnSync(nullptr);
-    if (!heals_at_once) {
+    Status cleaned;
+    // Where RocksDB's own compactions are faster a cleanup finds nothing left to do.
+    for (int tries = 0; tries < 50 && disk_.faults() == faults; ++tries) {
+      ClaimAndCompleteMany(20);
+      for (int i = 0; i < 200; ++i) ASSERT_TRUE(ClaimAndCompleteFiller().ok());
+      ASSERT_TRUE(store_->Cleanup().ok());
+      ClaimAndCompleteMany(20);
+      clock_.Advance(kHourMs);
+      disk_.BreakCallers(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError());
+      if (heals_at_once) {
+        disk_.OnSync([faults, this] {
+          if (disk_.faults() > faults) disk_.Heal();
+        });
+      }
+      cleaned = store_->Cleanup().status();
+      disk_.OnSync(nullptr);
       disk_.Heal();
-      EXPECT_TRUE(WorksAgain());
     }
+    ASSERT_GT(disk_.faults(), faults);
+    EXPECT_EQ(cleaned.code(), StatusCode::kUnavailable) << cleaned.message();
+    if (!heals_at_once) EXPECT_TRUE(WorksAgain());
     EXPECT_TRUE(store_->CheckWritable().ok());
     ClaimAndCompleteMany(5);
     ExpectSound();
