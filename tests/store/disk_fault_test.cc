@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <climits>
 #include <fstream>
 #include <functional>
 #include <future>
@@ -383,14 +384,8 @@ TEST_F(CompactionTest, OfCleanupsThatCannotBeWrittenDownLeaveAStoreThatOpens) {
       ASSERT_TRUE(store_->Cleanup().ok());
       ClaimAndCompleteMany(20);
       clock_.Advance(kHourMs);
-      disk_.BreakCallers(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError());
-      if (heals_at_once) {
-        disk_.OnSync([faults, this] {
-          if (disk_.faults() > faults) disk_.Heal();
-        });
-      }
+      disk_.BreakCallers(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError(), heals_at_once ? 1 : INT_MAX);
       cleaned = store_->Cleanup().status();
-      disk_.OnSync(nullptr);
       disk_.Heal();
     }
     ASSERT_GT(disk_.faults(), faults);

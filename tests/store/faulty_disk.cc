@@ -207,9 +207,9 @@ void FaultyDisk::BreakCompactions(Operation operation, std::string name, IOStatu
   broken_.push_back({operation, std::move(name), std::move(error), "rocksdb:low"});
 }
 
-void FaultyDisk::BreakCallers(Operation operation, std::string name, IOStatus error) {
+void FaultyDisk::BreakCallers(Operation operation, std::string name, IOStatus error, int times) {
   const std::lock_guard lock(mu_);
-  broken_.push_back({operation, std::move(name), std::move(error), "!rocksdb:"});
+  broken_.push_back({operation, std::move(name), std::move(error), "!rocksdb:", times});
 }
 
 void FaultyDisk::FillUp() {
@@ -227,10 +227,11 @@ void FaultyDisk::Heal() {
 
 IOStatus FaultyDisk::Check(Operation operation, const std::string& path) {
   const std::lock_guard lock(mu_);
-  for (const Fault& fault : broken_) {
+  for (Fault& fault : broken_) {
     if (fault.operation != operation || fs::path(path).filename().string().find(fault.name) == std::string::npos)
       continue;
-    if (!IsThread(fault.thread)) continue;
+    if (fault.times == 0 || !IsThread(fault.thread)) continue;
+    --fault.times;
     ++faults_;
     return fault.error;
   }

@@ -4,6 +4,7 @@
 #include <rocksdb/file_system.h>
 
 #include <atomic>
+#include <climits>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -52,9 +53,10 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
   // `name` is a part of the names of the files that it hits; empty: all. A file whose sync failed will not be synced
   // any more, whatever later syncs say: the kernel has dropped what it could not write.
   void Break(Operation operation, std::string name, rocksdb::IOStatus error);
-  // The same for what RocksDB's own compactions do and nothing else, or for what is not done by RocksDB's threads.
+  // The same for what RocksDB's own compactions do and nothing else, or for what is not done by RocksDB's threads, the
+  // first `times` only.
   void BreakCompactions(Operation operation, std::string name, rocksdb::IOStatus error);
-  void BreakCallers(Operation operation, std::string name, rocksdb::IOStatus error);
+  void BreakCallers(Operation operation, std::string name, rocksdb::IOStatus error, int times);
   // No byte and no file fits any more.
   void FillUp();
   // What it says that is free, without anything failing.
@@ -116,6 +118,7 @@ class FaultyDisk : public rocksdb::FileSystemWrapper {
     std::string name;
     rocksdb::IOStatus error;
     std::string_view thread{};  // what the name of a thread that it hits begins with; "!" and what it must not
+    int times = INT_MAX;        // how often it hits
   };
 
   rocksdb::IOStatus Check(Operation operation, const std::string& path);
