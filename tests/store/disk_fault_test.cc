@@ -390,7 +390,7 @@ TEST_F(CompactionTest, OfCleanupsThatCannotBeWrittenDownLeaveAStoreThatOpens) {
     }
     ASSERT_GT(disk_.faults(), faults);
     EXPECT_EQ(cleaned.code(), StatusCode::kUnavailable) << cleaned.message();
-    if (!heals_at_once) EXPECT_TRUE(WorksAgain());
+    EXPECT_TRUE(heals_at_once || WorksAgain());
     EXPECT_TRUE(store_->CheckWritable().ok());
     ClaimAndCompleteMany(5);
     ExpectSound();
@@ -400,7 +400,8 @@ TEST_F(CompactionTest, OfCleanupsThatCannotBeWrittenDownLeaveAStoreThatOpens) {
 TEST_F(CompactionTest, OfRocksDbThatCannotBeWrittenDownLeaveAStoreThatOpens) {
   disk_.BreakCompactions(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError());
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (disk_.faults() == 0 && std::chrono::steady_clock::now() < deadline) (void)ClaimAndCompleteFiller();
+  // Until RocksDB has taken note of it, too.
+  while (ClaimAndCompleteFiller().ok()) ASSERT_TRUE(std::chrono::steady_clock::now() < deadline);
   ASSERT_GT(disk_.faults(), 0);
   disk_.Heal();
   clock_.Advance(1000);
