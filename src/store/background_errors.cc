@@ -9,20 +9,22 @@ namespace {
 
 class ErrorListener final : public rocksdb::EventListener {
  public:
-  ErrorListener(BackgroundErrors* errors, std::function<void(const rocksdb::Status&)> damaged)
-      : errors_(*errors), damaged_(std::move(damaged)) {}
+  ErrorListener(BackgroundErrors* errors, ErrorCalls calls) : errors_(*errors), calls_(std::move(calls)) {}
 
   const char* Name() const override { return "oncegate.ErrorListener"; }
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
     ++errors_.total;
-    if (error->IsCorruption()) damaged_(*error);
-    if (reason != rocksdb::BackgroundErrorReason::kCompaction) {
+    if (error->IsCorruption()) calls_.damaged(*error);
+    if (reason == rocksdb::BackgroundErrorReason::kCompaction)
+      *error = rocksdb::Status::OK();
+    else
       errors_.kept.store(true);
-      return;
-    }
-    ++errors_.failed_compactions;
-    *error = rocksdb::Status::OK();
+  }
+  void OnCompactionCompleted(rocksdb::DB* /*database*/, const rocksdb::CompactionJobInfo& job) override {
+    const bool failed = !job.status.ok() && !job.status.IsShutdownInProgress() && !job.status.IsColumnFamilyDropped();
+    if (failed && job.compaction_reason != rocksdb::CompactionReason::kManualCompaction)
+      calls_.compaction_failed(job.cf_name);
   }
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason /*reason*/, rocksdb::Status /*error*/,
                             bool* recovers) override {
@@ -31,14 +33,13 @@ class ErrorListener final : public rocksdb::EventListener {
 
  private:
   BackgroundErrors& errors_;
-  const std::function<void(const rocksdb::Status&)> damaged_;
+  const ErrorCalls calls_;
 };
 
 }  // namespace
 
-std::shared_ptr<rocksdb::EventListener> NewErrorListener(BackgroundErrors* errors,
-                                                         std::function<void(const rocksdb::Status&)> damaged) {
-  return std::make_shared<ErrorListener>(errors, std::move(damaged));
+std::shared_ptr<rocksdb::EventListener> NewErrorListener(BackgroundErrors* errors, ErrorCalls calls) {
+  return std::make_shared<ErrorListener>(errors, std::move(calls));
 }
 
 }  // namespace oncegate::store

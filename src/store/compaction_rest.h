@@ -6,8 +6,8 @@
 
 namespace oncegate::store {
 
-// When RocksDB's own compactions rest because they fail. RocksDB would begin the same one again every second, and read
-// and write all of it up to where it fails. Not thread-safe.
+// When RocksDB's own compactions of a family rest because they fail. RocksDB would begin the same one again every
+// second, and read and write all of it up to where it fails. Not thread-safe.
 class CompactionRest {
  public:
   // How long they rest, and twice as long each time that they fail within kRelapseMs of their last rest.

@@ -61,10 +61,9 @@ class Room::File final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 
  private:
-  // RocksDB says it before it writes: what flushes write has a high one.
-  [[nodiscard]] bool IsOfCompaction() const {
-    return io_priority_ == rocksdb::Env::IO_LOW || io_priority_ == rocksdb::Env::IO_USER;
-  }
+  // RocksDB says it before it writes: what flushes write has a high one. While writes wait for a flush both have that
+  // of users, and nobody is kept from anything.
+  [[nodiscard]] bool IsOfCompaction() const { return io_priority_ == rocksdb::Env::IO_LOW; }
   [[nodiscard]] IOStatus NoRoom() const {
     return IOStatus::NoSpace("a compaction leaves what is free to logs and flushes", path_);
   }

@@ -9,6 +9,8 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/expiry_properties.h"
@@ -39,25 +41,26 @@ bool IsTaken(const rocksdb::Status& status) {
   return status.IsInvalidArgument() || status.IsAborted() || status.IsIncomplete() || status.IsBusy();
 }
 
-// Whether a compaction that failed may be in the manifest. The most frequent failure is cheaply told from that.
+// Whether a compaction that failed may be in the manifest: not if it failed at one of the files that it reads or
+// writes.
 bool MayBeInManifest(const rocksdb::Status& status) {
   if (status.ok() || IsTaken(status)) return false;
-  return !status.IsNoSpace() || status.ToString().find("MANIFEST") != std::string::npos;
+  const std::string text = status.ToString();
+  const auto names = [&text](std::string_view name) { return text.find(name) != std::string::npos; };
+  return names("MANIFEST") || names("CURRENT") || !(names(".sst") || names(".blob"));
 }
 
 }  // namespace
 
 Status Compactor::Run(int64_t cutoff_ms, double share_min) {
-  // What finds no room is left for the next run. Most of what has expired needs none, and makes some.
-  Status no_room;
+  // What fails is left for the next run. Most of what has expired needs no room, and makes some; and one file that
+  // cannot be read is no reason to keep all others.
+  Status result;
   for (const Family family : kExpiringFamilies) {
     Status status = RunFamily(family, cutoff_ms, share_min);
-    if (status.code() == StatusCode::kNoSpace)
-      no_room = std::move(status);
-    else if (!status.ok())
-      return status;
+    if (result.ok()) result = std::move(status);
   }
-  return no_room;
+  return result;
 }
 
 uint64_t Compactor::LiveBytes() {
@@ -72,8 +75,8 @@ Status Compactor::RunFamily(Family family, int64_t cutoff_ms, double share_min) 
   if (family == Family::kExpiry) {
     if (Status status = DropHead(family, cutoff_ms); !status.ok()) return status;
   }
-  Status no_room;
-  for (int pass = 0; pass < kPassesMax && no_room.ok(); ++pass) {
+  Status result;
+  for (int pass = 0; pass < kPassesMax && result.ok(); ++pass) {
     Result<std::vector<Candidate>> candidates = FindCandidates(family, cutoff_ms, share_min);
     if (!candidates.ok()) return candidates.status();
     if (candidates->empty()) break;
@@ -82,13 +85,10 @@ Status Compactor::RunFamily(Family family, int64_t cutoff_ms, double share_min) 
     for (const Candidate& candidate : *candidates) {
       if (stop_.load()) return OkStatus();
       Status status = Compact(family, candidate);
-      if (status.code() == StatusCode::kNoSpace)
-        no_room = std::move(status);
-      else if (!status.ok())
-        return status;
+      if (result.ok()) result = std::move(status);
     }
   }
-  if (!no_room.ok() || family != Family::kBodies) return no_room;
+  if (!result.ok() || family != Family::kBodies) return result;
   return CollectBlobs(std::max(share_min, kGarbageShareMin));
 }
 
@@ -150,6 +150,7 @@ Status Compactor::Compact(Family family, const Candidate& candidate) {
   rocksdb::CompactionJobInfo done;
   // If the change could not be written to the manifest it may be there all the same, and RocksDB would delete the files
   // that it names: the store would not open again. (Of its own compactions it keeps them.)
+  database_.RenewManifestIfInDoubt();
   const auto keep_files = database_.KeepFiles();
   const rocksdb::Status status = database_.db().CompactFiles(options, database_.Handle(family), {candidate.file},
                                                              LevelBelow(family, candidate.level), -1, nullptr, &done);

@@ -17,8 +17,8 @@ class Compactor {
   Compactor(Database& database, std::atomic<bool>& stop) : database_(database), stop_(stop) {}
 
   // Compacts each file of which at least this share has expired by `cutoff_ms`, and any that has something expired in
-  // it if the share is 0. NoSpace: some files could not be rewritten; the others were.
-  // REQUIRES: the filter's cutoff is at least `cutoff_ms`.
+  // it if the share is 0. After an error, of which the first is returned, some files were not rewritten; the others
+  // were. REQUIRES: the filter's cutoff is at least `cutoff_ms`.
   Status Run(int64_t cutoff_ms, double share_min);
 
   // Entries that had not expired and were written again.

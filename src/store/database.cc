@@ -3,7 +3,6 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
-#include <rocksdb/version.h>
 #include <rocksdb/wal_filter.h>
 
 #include <algorithm>
@@ -352,20 +351,33 @@ Status Database::Write(rocksdb::WriteBatch* batch) {
   return Note(FromRocks(status, "writing the store"));
 }
 
+void Database::CountFailedCompaction(const std::string& family) {
+  for (size_t i = 0; i < kFamilyCount; ++i) {
+    if (family == kFamilyNames[i]) ++failed_compactions_[i];
+  }
+}
+
 Status Database::UpdateCompactionRest(int64_t now_ms) {
   if (!reopen_status_.ok()) return OkStatus();  // open for reading, it compacts nothing
-  const bool rest = compaction_rest_.Update(errors_.failed_compactions.load(), now_ms);
-  if (rest == compactions_rest_.load()) return OkStatus();
-  for (rocksdb::ColumnFamilyHandle* const handle : handles_) {
-    const rocksdb::Status status = db_->SetOptions(handle, {{"disable_auto_compactions", rest ? "true" : "false"}});
-    if (!status.ok()) return FromRocks(status, rest ? "letting compactions rest" : "letting compactions go on");
-  }
-  compactions_rest_.store(rest);
-  if (logger_ != nullptr) {
+  Status result;
+  for (size_t i = 0; i < kFamilyCount; ++i) {
+    FamilyRest& family = rests_[i];
+    const bool rest = family.rest.Update(failed_compactions_[i].load(), now_ms);
+    if (rest == family.told) continue;
+    family.told.reset();
+    const rocksdb::Status status =
+        db_->SetOptions(handles_[i], {{"disable_auto_compactions", rest ? "true" : "false"}});
+    if (!status.ok()) {
+      result = FromRocks(status, rest ? "letting compactions rest" : "letting compactions go on");
+      continue;
+    }
+    family.told = rest;
+    if (logger_ == nullptr) continue;
     logger_->Log(LogLevel::kWarn, LogEvent::kWarning,
-                 rest ? "compactions fail and rest for a while" : "compactions that failed are tried again", {});
+                 rest ? "compactions fail and rest for a while" : "compactions that failed are tried again",
+                 {{"family", kFamilyNames[i]}});
   }
-  return OkStatus();
+  return result;
 }
 
 Database::FilesKept Database::KeepFiles() {
@@ -373,12 +385,20 @@ Database::FilesKept Database::KeepFiles() {
 }
 
 void Database::RenewManifest() {
-  // Every change of an option is written there, and after an error RocksDB begins another one for it.
-  const rocksdb::Status status = db_->SetOptions(
-      Handle(Family::kDefault), {{"disable_auto_compactions", compactions_rest_.load() ? "true" : "false"}});
-  if (status.ok()) return;
-  (void)db_->DisableFileDeletions();
-  errors_.kept.store(true);
+  const std::lock_guard lock(manifest_mu_);
+  // Every change of an option is written there, also one that changes nothing; after an error RocksDB begins another
+  // manifest for it.
+  const bool renewed = db_->SetOptions(Handle(Family::kDefault), {{"report_bg_io_stats", "false"}}).ok();
+  if (renewed == !manifest_in_doubt_.load()) return;
+  if (renewed)
+    EnableFileDeletions(*db_);
+  else
+    (void)db_->DisableFileDeletions();
+  manifest_in_doubt_.store(!renewed);
+}
+
+void Database::RenewManifestIfInDoubt() {
+  if (manifest_in_doubt_.load()) RenewManifest();
 }
 
 bool Database::DiskTakesWrites() {
@@ -405,7 +425,8 @@ Status Database::Reopen() {
   outcomes_.Clear();
   open_claims_.Clear();
   errors_.kept.store(false);
-  compactions_rest_.store(false);
+  manifest_in_doubt_.store(false);
+  for (FamilyRest& family : rests_) family.told = false;
   reopen_status_ = OpenAll(directory_, /*for_reading=*/false);
   // That it opens does not say that its log can be written.
   if (reopen_status_.ok()) {

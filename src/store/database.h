@@ -1,6 +1,7 @@
 #pragma once
 
 #include <rocksdb/db.h>
+#include <rocksdb/version.h>
 #include <rocksdb/write_buffer_manager.h>
 // Since RocksDB 8 cache.h only names Cache.
 #if __has_include(<rocksdb/advanced_cache.h>)
@@ -61,6 +62,15 @@ inline std::string_view AsView(const rocksdb::Slice& slice) {
   return {slice.data(), slice.size()};
 }
 
+// Takes one DisableFileDeletions back. Since RocksDB 9 it has no parameter that says so.
+inline void EnableFileDeletions(rocksdb::DB& database) {
+#if ROCKSDB_MAJOR >= 9
+  (void)database.EnableFileDeletions();
+#else
+  (void)database.EnableFileDeletions(/*force=*/false);
+#endif
+}
+
 // A RocksDB status as ours. `doing` says what was attempted ("reading a record").
 Status FromRocks(const rocksdb::Status& status, std::string_view doing);
 
@@ -101,19 +111,24 @@ class Database {
   // writes until it is opened again.
   Status Write(rocksdb::WriteBatch* batch);
   // The last write failed, or RocksDB keeps an error of its background threads and will fail.
-  [[nodiscard]] bool failing() const { return write_failing_.load() || errors_.kept.load(); }
+  [[nodiscard]] bool failing() const {
+    return write_failing_.load() || errors_.kept.load() || manifest_in_doubt_.load();
+  }
   // How often RocksDB's background threads could not do something.
   [[nodiscard]] uint64_t background_errors() const { return errors_.total.load(); }
-  // Lets compactions that RocksDB begins rest or go on (compaction_rest.h); those of cleanups are not concerned. To be
-  // called by one thread, every few seconds. `now_ms`: steady.
+  // Lets compactions that RocksDB begins rest or go on, in each family for itself (compaction_rest.h); those of
+  // cleanups are not concerned. To be called by one thread, every few seconds. `now_ms`: steady. After an error the
+  // next call tries again.
   Status UpdateCompactionRest(int64_t now_ms);
 
   // While it lives no file is deleted.
   class FilesKept;
   FilesKept KeepFiles();
   // Begins a new manifest if the last change could not be written to the present one, so that what stands there is of
-  // no account. If that fails, too, no file is deleted any more, and the database is failing.
+  // no account. Until that works no file is deleted, and the database is failing.
   void RenewManifest();
+  // Tries again what failed.
+  void RenewManifestIfInDoubt();
 
   // Whether a file can be written and synced now, with room for what the logs hold.
   bool DiskTakesWrites();
@@ -135,6 +150,7 @@ class Database {
   Status SyncParentOf(const std::string& directory);
   Status OpenAll(const std::string& directory, bool for_reading);
   void Close();
+  void CountFailedCompaction(const std::string& family);
   Status CheckUnused();
   Status CheckFormat(const std::string& directory);
   Status CheckLogs();
@@ -165,8 +181,15 @@ class Database {
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 
-  CompactionRest compaction_rest_;
-  std::atomic<bool> compactions_rest_{false};  // what RocksDB was told last
+  struct FamilyRest {
+    CompactionRest rest;
+    std::optional<bool> told = false;  // what RocksDB was told last; nothing: part of it, perhaps
+  };
+  std::array<FamilyRest, kFamilyCount> rests_;
+  std::array<std::atomic<uint64_t>, kFamilyCount> failed_compactions_{};
+
+  std::mutex manifest_mu_;
+  std::atomic<bool> manifest_in_doubt_{false};  // changed under manifest_mu_; then no file is deleted
 
   Status reopen_status_;  // why it is only open for reading
   std::atomic<bool> write_failing_{false};
@@ -178,7 +201,7 @@ class Database {
 class Database::FilesKept {
  public:
   explicit FilesKept(Database& database) : database_(database) { (void)database_.db().DisableFileDeletions(); }
-  ~FilesKept() { (void)database_.db().EnableFileDeletions(/*force=*/false); }
+  ~FilesKept() { EnableFileDeletions(database_.db()); }
   FilesKept(const FilesKept&) = delete;
   FilesKept& operator=(const FilesKept&) = delete;
 

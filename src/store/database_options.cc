@@ -4,6 +4,7 @@
 #include <rocksdb/table.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "store/background_errors.h"
 #include "store/codec.h"
@@ -19,9 +20,6 @@ namespace {
 // What flushes, compactions and cleanups may read and write together: several times what they need at the rate of first
 // deliveries that one disk's syncs allow, and little enough that a cleanup of everything leaves the disk to others.
 constexpr int64_t kBackgroundBytesPerSecondMax = 128LL << 20;
-
-// How many flushed files of a family may wait for a compaction before writes do.
-constexpr int kFlushedFilesMax = 1000;
 
 struct Expiry {
   ExpiryIn where;
@@ -76,11 +74,14 @@ rocksdb::DBOptions Database::MakeDbOptions() {
   // what comes after the gap, and goes; with it, a record could part from its index.
   options.wal_recovery_mode = async_logs_ ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                                           : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.listeners.push_back(NewErrorListener(&errors_, [this](const rocksdb::Status& error) {
+  ErrorCalls calls;
+  calls.damaged = [this](const rocksdb::Status& error) {
     Status status = FromRocks(error, "rewriting tables");
     // Only if it says where; else whoever reads there next knows more.
     if (status.message().find(".sst") != std::string::npos) (void)Note(std::move(status));
-  }));
+  };
+  calls.compaction_failed = [this](const std::string& family) { CountFailedCompaction(family); };
+  options.listeners.push_back(NewErrorListener(&errors_, std::move(calls)));
   options.max_bgerror_resume_count = 0;  // see there
   options.info_log = NewRocksLog(logger_);
   // An idle process stays idle.
@@ -99,9 +100,10 @@ rocksdb::ColumnFamilyOptions Database::MakeFamilyOptions(Family family) const {
   options.level_compaction_dynamic_level_bytes = true;
   options.target_file_size_base = TableBytesMax(family);
   options.max_bytes_for_level_base = 64 << 20;
-  // Writes do not wait for compactions: those may wait for room on the disk, which the cleanup makes, which writes.
-  // What bounds the files that pile up meanwhile is the guard of free space.
-  options.level0_slowdown_writes_trigger = options.level0_stop_writes_trigger = kFlushedFilesMax;
+  // Writes never wait for compactions: those may wait for room on the disk, which the cleanup makes, which writes; and
+  // of one that fails RocksDB is told that all is well (background_errors.h), so that it would wait for ever. What
+  // bounds the files that pile up meanwhile is the guard of free space.
+  options.level0_slowdown_writes_trigger = options.level0_stop_writes_trigger = std::numeric_limits<int>::max();
   options.soft_pending_compaction_bytes_limit = options.hard_pending_compaction_bytes_limit = 0;
   // Cleanups find expired files by themselves; these options are only looked at when something is written.
   options.ttl = 0;

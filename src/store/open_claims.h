@@ -12,7 +12,7 @@
 // For the .cc files of this folder only.
 namespace oncegate::store {
 
-// Claims that this process has written and not ended, as they stand on disk, so that who ends one need not read it.
+// Claims that this process has written and not ended, as they stand on disk: who completes one need not read it.
 // Fixed in size: one displaces another, and large ones are left out. Thread-safe.
 //
 // What it holds is what the store holds: a claim is put in by whoever has written it, and taken out before anything

@@ -65,7 +65,8 @@ void RocksDbStore::RepairWhenWanted() {
 // was kept out for nothing.
 bool RocksDbStore::Repair() {
   if (!access_.Enter(kEnterWait)) return true;
-  const bool usable = database_->DiskTakesWrites();
+  database_->RenewManifestIfInDoubt();
+  const bool usable = database_->failing() && database_->DiskTakesWrites();
   access_.Leave();
   if (!usable) return true;
   // Cleanups, verifications and backups would keep everybody waiting.

@@ -10,9 +10,10 @@
 #include <fstream>
 #include <functional>
 #include <future>
-#include <iterator>
+#include <map>
 #include <ostream>
 #include <set>
+#include <string>
 #include <thread>
 
 #include "faulty_disk.h"
@@ -299,20 +300,48 @@ class CompactionTest : public DiskFixture {
       std::this_thread::yield();
     }
   }
-  // RocksDB writes down how it was told to work.
-  [[nodiscard]] bool TheyRest() const {
+  // How RocksDB was told to work, as it writes it down: what `option` is in each family.
+  [[nodiscard]] std::map<std::string, std::string> Told(const std::string& option) const {
     std::string newest;
     for (const auto& [name, size] : FilesAndSizes()) {
       if (name.starts_with("OPTIONS-") && name.find("tmp") == std::string::npos) newest = name;
     }
     std::ifstream file(options_.directory + "/" + newest);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    return text.find("disable_auto_compactions=true") != std::string::npos;
+    std::map<std::string, std::string> told;
+    std::string family;
+    for (std::string line; std::getline(file, line);) {
+      const std::string section = "[CFOptions \"";
+      if (line.starts_with(section)) family = line.substr(section.size(), line.rfind('"') - section.size());
+      const size_t place = line.find(option + "=");
+      if (place != std::string::npos) told[family] = line.substr(place + option.size() + 1);
+    }
+    return told;
+  }
+  [[nodiscard]] bool Rest(const std::string& family) const {
+    return Told("disable_auto_compactions")[family] == "true";
   }
   [[nodiscard]] size_t Tables() const {
     size_t tables = 0;
     for (const auto& [name, size] : FilesAndSizes()) tables += name.ends_with(".sst") ? 1 : 0;
     return tables;
+  }
+  // The first `times` of a cleanup's writes to the manifest fail. What the cleanup said.
+  Status FailToWriteACleanupDown(const rocksdb::IOStatus& error, int times) {
+    const int64_t faults = disk_.faults();
+    Status cleaned;
+    // Where RocksDB's own compactions are faster a cleanup finds nothing left to do.
+    for (int tries = 0; tries < 50 && disk_.faults() == faults; ++tries) {
+      ClaimAndCompleteMany(20);
+      for (int i = 0; i < 200; ++i) EXPECT_TRUE(ClaimAndCompleteFiller().ok());
+      EXPECT_TRUE(store_->Cleanup().ok());
+      ClaimAndCompleteMany(20);
+      clock_.Advance(kHourMs);
+      disk_.BreakCallers(Operation::kSync, "MANIFEST", error, times);
+      cleaned = store_->Cleanup().status();
+      disk_.Heal();
+    }
+    EXPECT_GT(disk_.faults(), faults);
+    return cleaned;
   }
   // One that expires in an hour.
   Status ClaimAndCompleteFiller() {
@@ -359,42 +388,62 @@ TEST_F(CompactionTest, FailingOnesRestAndAreTriedAgain) {
   FillUntil([this] { return disk_.faults() > 0; });
   FillUntil([this] {
     clock_.Advance(100);
-    return TheyRest();
+    return Rest("records");
   });
+  EXPECT_FALSE(Rest("labels")) << "nothing of them failed";
   EXPECT_GT(store_->Cleanups().background_errors, 0U);
   EXPECT_TRUE(store_->CheckWritable().ok());
-  const int64_t faults = disk_.faults();
   FillUntil([this] { return Tables() > 100; });
-  EXPECT_LE(disk_.faults(), faults + 1) << "one may have been under way";
   disk_.Heal();
   WaitUntilCompacted();
+  FillUntil([this] {
+    clock_.Advance(100);
+    return !Rest("records");
+  });
   ExpectSound();
+}
+
+// RocksDB's waits for compactions have no end where their errors are not kept.
+TEST_F(CompactionTest, AreWaitedForByNobody) {
+  for (const char* option : {"level0_slowdown_writes_trigger", "level0_stop_writes_trigger"}) {
+    const std::map<std::string, std::string> told = Told(option);
+    EXPECT_EQ(told.size(), 8U);
+    for (const auto& [family, files] : told) EXPECT_EQ(files, std::to_string(INT_MAX)) << family;
+  }
+  for (const char* option : {"soft_pending_compaction_bytes_limit", "hard_pending_compaction_bytes_limit"}) {
+    for (const auto& [family, bytes] : Told(option)) EXPECT_EQ(bytes, "0") << family;
+  }
 }
 
 // Found here: the change may be in the manifest although writing it failed, RocksDB deleted the files that it names,
 // and the store did not open again.
 TEST_F(CompactionTest, OfCleanupsThatCannotBeWrittenDownLeaveAStoreThatOpens) {
-  for (const bool heals_at_once : {true, false}) {
-    const int64_t faults = disk_.faults();
-    Status cleaned;
-    // Where RocksDB's own compactions are faster a cleanup finds nothing left to do.
-    for (int tries = 0; tries < 50 && disk_.faults() == faults; ++tries) {
-      ClaimAndCompleteMany(20);
-      for (int i = 0; i < 200; ++i) ASSERT_TRUE(ClaimAndCompleteFiller().ok());
-      ASSERT_TRUE(store_->Cleanup().ok());
-      ClaimAndCompleteMany(20);
-      clock_.Advance(kHourMs);
-      disk_.BreakCallers(Operation::kSync, "MANIFEST", FaultyDisk::InputOutputError(), heals_at_once ? 1 : INT_MAX);
-      cleaned = store_->Cleanup().status();
-      disk_.Heal();
+  for (const bool no_space : {false, true}) {
+    for (const bool heals_at_once : {true, false}) {
+      const Status cleaned = FailToWriteACleanupDown(
+          no_space ? FaultyDisk::NoSpaceLeft() : FaultyDisk::InputOutputError(), heals_at_once ? 1 : INT_MAX);
+      EXPECT_EQ(cleaned.code(), no_space ? StatusCode::kNoSpace : StatusCode::kUnavailable) << cleaned.message();
+      EXPECT_TRUE(heals_at_once || WorksAgain());
+      EXPECT_TRUE(store_->CheckWritable().ok());
+      ClaimAndCompleteMany(5);
+      ExpectSound();
     }
-    ASSERT_GT(disk_.faults(), faults);
-    EXPECT_EQ(cleaned.code(), StatusCode::kUnavailable) << cleaned.message();
-    EXPECT_TRUE(heals_at_once || WorksAgain());
-    EXPECT_TRUE(store_->CheckWritable().ok());
-    ClaimAndCompleteMany(5);
-    ExpectSound();
   }
+}
+
+// To open it anew takes as much room as its logs, which may be what is not there.
+TEST_F(CompactionTest, OfCleanupsMakeRoomOnceTheyCanBeWrittenDownAgain) {
+  disk_.set_free_bytes(0);
+  (void)FailToWriteACleanupDown(FaultyDisk::NoSpaceLeft(), INT_MAX);
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(ClaimAndCompleteFiller().ok());
+  const size_t tables = Tables();
+  clock_.Advance(kHourMs);
+  const Result<CleanupReport> report = store_->Cleanup();
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  EXPECT_LT(Tables(), tables) << "those that hold nothing any more are still there";
+  EXPECT_TRUE(store_->CheckWritable().ok());
+  disk_.set_free_bytes(uint64_t{1} << 40);
+  ExpectSound();
 }
 
 TEST_F(CompactionTest, OfRocksDbThatCannotBeWrittenDownLeaveAStoreThatOpens) {

@@ -40,6 +40,14 @@ bool IsThread(std::string_view wanted) {
   return std::string_view(name.data()).starts_with(wanted) != unwanted;
 }
 
+// As RocksDB's own file system says it, with the file's name.
+IOStatus ErrorAt(const std::string& path, const IOStatus& error) {
+  IOStatus status =
+      error.IsNoSpace() ? IOStatus::NoSpace(path, error.getState()) : IOStatus::IOError(path, error.getState());
+  status.SetRetryable(error.GetRetryable());
+  return status;
+}
+
 }  // namespace
 
 class FaultyDisk::File final : public rocksdb::FSWritableFileOwnerWrapper {
@@ -233,7 +241,7 @@ IOStatus FaultyDisk::Check(Operation operation, const std::string& path) {
     if (fault.times == 0 || !IsThread(fault.thread)) continue;
     --fault.times;
     ++faults_;
-    return fault.error;
+    return ErrorAt(path, fault.error);
   }
   return IOStatus::OK();
 }

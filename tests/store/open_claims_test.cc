@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -90,6 +92,19 @@ class OpenClaimsInStore : public StoreFixture {
     claim.request = StoredRequest{"POST", "/orders", "A: b\r\n", "body of " + key, true};
     return claim;
   }
+  // Makes the record of `key`, a FullClaimOf, unreadable where it lies on disk.
+  void Damage(const std::string& key) {
+    ASSERT_TRUE(store_->Cleanup().ok());  // writes it there
+    const std::string body = "body of " + key;
+    for (const auto& [name, size] : FilesAndSizes()) {
+      if (!name.ends_with(".sst")) continue;
+      std::fstream file(options_.directory + "/" + name, std::ios::in | std::ios::out | std::ios::binary);
+      const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+      const size_t place = bytes.find(body);
+      if (place == std::string::npos) continue;
+      file.seekp(static_cast<std::streamoff>(place)).put('?');
+    }
+  }
   void ExpectSound() {
     const StoreStats stats = ExactStats();
     const int64_t now_ms = store_->NowMs();
@@ -118,6 +133,23 @@ TEST_F(OpenClaimsInStore, CompleteAsThoseThatAreRead) {
   a->request = b->request;
   EXPECT_EQ(a, b);
   ExpectSound();
+}
+
+TEST_F(OpenClaimsInStore, CompleteWithoutBeingRead) {
+  const Claimed kept = ClaimTogether(FullClaimOf("a"));
+  Damage("a");
+  EXPECT_EQ(store_->Get(Key("a"), RecordParts::kAll).status().code(), StatusCode::kCorruption);
+  EXPECT_EQ(CompleteTogether("a", kept.token), StatusCode::kOk);
+  EXPECT_EQ(Get("a")->response, Answer("done"));
+}
+
+TEST_F(OpenClaimsInStore, DoNotOutliveTheErasureOfWhatCannotBeRead) {
+  const Claimed kept = ClaimTogether(FullClaimOf("a"));
+  Damage("a");
+  const Result<bool> erased = store_->Erase(Key("a"), /*force=*/true, /*in_flight=*/false);
+  ASSERT_TRUE(erased.ok()) << erased.status().message();
+  EXPECT_EQ(CompleteTogether("a", kept.token), StatusCode::kConflict);
+  EXPECT_FALSE(Get("a"));
 }
 
 TEST_F(OpenClaimsInStore, DoNotOutliveTheirRelease) {
