@@ -83,7 +83,7 @@ Status Compactor::RunFamily(Family family, int64_t cutoff_ms, double share_min) 
     // Found here: a compaction that began before the cutoff was raised keeps what has expired since.
     WaitForOthers();
     for (const Candidate& candidate : *candidates) {
-      if (stop_.load()) return OkStatus();
+      if (stop_.load()) return result;
       Status status = Compact(family, candidate);
       if (result.ok()) result = std::move(status);
     }
